@@ -1,0 +1,225 @@
+"""How good are the samples? A judge reads them; distances, diversity and nearest neighbours say the rest.
+
+All statistics are computed in float64 on the CPU. `Judge` is a small classifier, trained on real images by
+`train_judge` and shipped; its penultimate features are the space in which the distances are measured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data import ImageData, to_float
+
+
+class Judge(nn.Module):
+    """A convolutional classifier: three levels, BatchNorm, global average, `features` numbers, then the logits.
+
+    images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes).
+    """
+
+    def __init__(self, in_channels: int = 1, image_size: int = 28, num_classes: int = 10, width: int = 24, features: int = 64):
+        super().__init__()
+        self.arguments = dict(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width, features=features)
+
+        def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+            )
+
+        self.body = nn.Sequential(
+            conv(in_channels, width, 5),
+            nn.MaxPool2d(2),
+            conv(width, 2 * width),
+            conv(2 * width, 2 * width),
+            nn.MaxPool2d(2),
+            conv(2 * width, 4 * width),
+            conv(4 * width, 4 * width),
+        )
+        self.to_features = nn.Sequential(nn.Flatten(), nn.Linear(4 * width * (image_size // 4) ** 2, features), nn.ReLU())
+        self.to_logits = nn.Linear(features, num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, features): what the distances are measured on."""
+        size, channels = self.arguments["image_size"], self.arguments["in_channels"]
+        if images.shape[1:] != (channels, size, size):
+            raise ValueError(f"This judge reads {channels}x{size}x{size} images, not {'x'.join(map(str, images.shape[1:]))}.")
+        return self.to_features(self.body(to_float(images) if images.dtype == torch.uint8 else images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.to_logits(self.features(images))
+
+
+def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: float = 3e-3, seed: int = 0, progress=iter) -> Judge:
+    """Train a judge on real images: cross-entropy, AdamW, one cycle of the learning rate, small affine distortions.
+
+    images: how many are seen in all. progress: wraps the iterator of steps, `tqdm` for instance.
+    """
+    channels, size = data.images.shape[1], data.images.shape[-1]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        judge = Judge(channels, size, len(data.class_names)).train()
+        steps = images // batch
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=lr, weight_decay=0.05)
+        for step in progress(range(steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            index = torch.randint(len(data), (batch,), generator=generator)
+            x = _distort(to_float(data.images[index]), generator)
+            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return judge.eval()
+
+
+def _distort(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotate by up to 12 degrees, scale by up to 10 %, shift by up to 7 % of the width, image by image."""
+    n = len(x)
+    draw = torch.rand(n, 4, generator=generator) * 2 - 1
+    angle, scale, shift = draw[:, 0] * math.radians(12), 1 + 0.1 * draw[:, 1], 0.14 * draw[:, 2:]
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
+
+
+@torch.no_grad()
+def features_of(judge: Judge, images: Tensor, batch_size: int = 500) -> Tensor:
+    """(N, C, H, W) uint8 or float -> float64 (N, features) on the CPU."""
+    device = next(judge.parameters()).device
+    return torch.cat([judge.features(part.to(device)).double().cpu() for part in images.split(batch_size)])
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A share of successes, with its 95 % Wilson interval (Wilson 1927)."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+
+def proportion(successes: int, n: int, z: float = 1.959964) -> Proportion:
+    """The Wilson score interval: right near 0 and 1, where the usual one leaves [0, 1]."""
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"{successes} successes in {n} trials make no proportion.")
+    p = successes / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return Proportion(p, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+@torch.no_grad()
+def label_accuracy(judge: Judge, images: Tensor, labels: Tensor, batch_size: int = 500) -> Proportion:
+    """How often the judge reads the label that was asked for. images: uint8 or float in [-1, 1]; labels: int64 (N,)."""
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images and {len(labels)} labels: there must be one label for each image.")
+    device = next(judge.parameters()).device
+    read = torch.cat([judge(part.to(device)).argmax(1).cpu() for part in images.split(batch_size)])
+    return proportion(int((read == labels.cpu()).sum()), len(labels))
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """|mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two sets of features (N, D) (Heusel et al. 2017, eq. 6).
+
+    Biased upwards for few samples: compare only at equal N, and beside the real-versus-real floor.
+    """
+    a, b = _feature_pair(a, b)
+    if min(len(a), len(b)) < 2:
+        raise ValueError("The Frechet distance needs at least two samples on each side.")
+    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
+    # The eigenvalues of C_a C_b are those of the symmetric root_a C_b root_a: no complex square root is needed.
+    values, vectors = torch.linalg.eigh(cov_a)
+    root_a = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
+    return float((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)
+
+
+def kernel_distance(a: Tensor, b: Tensor, subsets: int = 100, size: int = 500, seed: int = 0) -> tuple[float, float]:
+    """Unbiased squared MMD with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018): mean and deviation over subsets.
+
+    a, b: features (N, D), more than one on each side; subsets are drawn without replacement, of at most `size`.
+    """
+    a, b = _feature_pair(a, b)
+    size = min(size, len(a), len(b))
+    if size < 2:
+        raise ValueError("The kernel distance needs at least two samples on each side.")
+    generator = torch.Generator().manual_seed(seed)
+
+    def pick(x: Tensor) -> Tensor:
+        return x[torch.randperm(len(x), generator=generator)[:size]]
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def between(x: Tensor, y: Tensor) -> float:
+        xx, yy = kernel(x, x), kernel(y, y)
+        own = (xx.sum() - xx.trace() + yy.sum() - yy.trace()) / (size * (size - 1))  # without i = j: unbiased
+        return float(own - 2 * kernel(x, y).mean())
+
+    values = torch.tensor([between(pick(a), pick(b)) for _ in range(subsets)], dtype=torch.float64)
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def diversity(features: Tensor, labels: Tensor) -> float:
+    """Mean Euclidean distance between two different samples of one label, averaged over the labels.
+
+    features: (N, D), of the judge or flattened pixels; at least two samples of each label.
+    """
+    features = features.flatten(1).double()
+    values = []
+    for label in labels.unique():
+        group = features[labels == label]
+        if len(group) < 2:
+            raise ValueError(f"Diversity within label {int(label)} needs at least two samples of it.")
+        values.append(torch.cdist(group, group).sum() / (len(group) * (len(group) - 1)))
+    return float(torch.stack(values).mean())
+
+
+def nearest_neighbours(images: Tensor, reference: Tensor, same: bool = False) -> tuple[Tensor, Tensor]:
+    """The nearest reference image of each image: distances (N,) and indices (N,), Euclidean, pixels in [-1, 1].
+
+    images, reference: uint8 or float (N, C, H, W). same: both are one set, and no image is its own neighbour.
+    """
+    x, r = (to_float(i) if i.dtype == torch.uint8 else i for i in (images, reference))
+    x, r = x.flatten(1).double(), r.flatten(1).double()
+    distances, indices = [], []
+    for start in range(0, len(x), 500):
+        d = torch.cdist(x[start : start + 500], r)
+        if same:
+            rows = torch.arange(len(d))
+            d[rows, start + rows] = torch.inf
+        nearest = d.min(1)
+        distances.append(nearest.values)
+        indices.append(nearest.indices)
+    return torch.cat(distances), torch.cat(indices)
+
+
+def near_copies(images: Tensor, labels: Tensor, reference: Tensor, reference_labels: Tensor, quantile: float = 0.01) -> int:
+    """How many images lie closer to a training image of their label than all but 1 % of the training images lie to another.
+
+    The rule's threshold is, label by label, the 1 % quantile of the training images' own nearest-neighbour distances:
+    fresh real images would be counted about 1 % of the time.
+    """
+    count = 0
+    for label in labels.unique():
+        own = reference[reference_labels == label]
+        threshold = nearest_neighbours(own, own, same=True)[0].quantile(quantile)
+        count += int((nearest_neighbours(images[labels == label], own)[0] < threshold).sum())
+    return count
+
+
+def _feature_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ValueError(f"Distances compare features (N, D) of one D, not {tuple(a.shape)} and {tuple(b.shape)}.")
+    return a.double().cpu(), b.double().cpu()

@@ -1,0 +1,528 @@
+"""The training loop: one function, on a laptop's CPU, a GPU, or many processes under torchrun.
+
+Work is counted in images seen. What a step does is a pure function of (config, images seen): the learning rate,
+the data order, t, noise, dropped labels. Random draws are made for the global batch and then sliced by rank, so a
+resumed run, and a run with another number of processes, do the same work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import json
+import math
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from .checkpoints import CheckpointError, load_weights, model_card, read_tensors, save_model, write_json, write_tensors
+from .data import ImageData, atomic_file, cache_dir, to_float, to_uint8
+from .diffusion import Diffusion
+from .guidance import drop_labels
+from .sampling import sample
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start or go on. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Everything is counted in images seen, so that the settings survive another batch size.
+
+    images: seen in all. batch_size: global, over all processes. lr: peak, reached after warmup_images, then down to
+    lr_end * lr along half a cosine. ema_images: half-life of the weight average, once warmed up.
+    label_dropout: share of labels replaced by the null label. stratify: spread the timesteps of a batch evenly over
+    {0..T-1} (Kingma et al. 2021, appendix I.1). flip: mirror images left-right half of the time.
+    dtype: "float32", "bfloat16" (autocast), or "auto": whichever this machine is faster with.
+    """
+
+    images: int = 100_000
+    batch_size: int = 64
+    lr: float = 1e-3
+    warmup_images: int = 5_000
+    lr_end: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    ema_images: int = 5_000
+    label_dropout: float = 0.1
+    stratify: bool = True
+    flip: bool = False
+    dtype: str = "auto"
+    compile: bool = False
+    seed: int = 0
+    log_images: int = 2_000
+    preview_images: int = 0  # 0: no previews
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if self.batch_size < 1 or self.images < self.batch_size:
+            raise ValueError(f"images={self.images} must be at least one batch of {self.batch_size}.")
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"dtype must be 'auto', 'float32' or 'bfloat16', not {self.dtype!r}.")
+        if not self.lr > 0:
+            raise ValueError(f"lr must be positive, not {self.lr}.")
+
+
+@dataclass
+class TrainResult:
+    """model: the averaged weights, in evaluation mode. history: one record per `log_images`."""
+
+    model: nn.Module
+    history: list[dict]
+    images_seen: int
+    seconds: float
+    dtype: str
+    device: str
+
+    @property
+    def images_per_second(self) -> float:
+        """Over the whole of the training, resumed parts included."""
+        return self.images_seen / self.seconds if self.seconds else 0.0
+
+
+def learning_rate(config: TrainConfig, seen: int) -> float:
+    """The learning rate after `seen` images: a line up, then half a cosine down."""
+    if seen < config.warmup_images:
+        return config.lr * (seen + config.batch_size) / (config.warmup_images + config.batch_size)
+    progress = min(1.0, (seen - config.warmup_images) / max(1, config.images - config.warmup_images))
+    return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def batch_indices(n: int, seen: int, batch_size: int, seed: int) -> Tensor:
+    """Which of n images stand at positions seen .. seen + batch_size of the endless, epoch-wise shuffled stream. int64."""
+    positions, parts = torch.arange(seen, seen + batch_size), []
+    for epoch in range(seen // n, (seen + batch_size - 1) // n + 1):
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(mix(seed, epoch, 1)))
+        parts.append(order[positions[(positions // n) == epoch] % n])
+    return torch.cat(parts)
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed out of several numbers (splitmix64), so that neighbouring inputs give unrelated streams."""
+    state = 0
+    for number in numbers:
+        state = (state ^ (number & 0xFFFF_FFFF_FFFF_FFFF)) + 0x9E37_79B9_7F4A_7C15 & 0xFFFF_FFFF_FFFF_FFFF
+        state = (state ^ state >> 30) * 0xBF58_476D_1CE4_E5B9 & 0xFFFF_FFFF_FFFF_FFFF
+        state = (state ^ state >> 27) * 0x94D0_49BB_1331_11EB & 0xFFFF_FFFF_FFFF_FFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+class EMA:
+    """An exponential moving average of a model's weights, in float32, that warms up.
+
+    The decay of update k = 0, 1, ... is min(max_decay, 1 - (1 + k)^-3/4): early averages forget the random start.
+    """
+
+    def __init__(self, model: nn.Module, max_decay: float = 0.9999, updates: int = 0):
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.max_decay, self.updates = max_decay, updates
+
+    def decay(self) -> float:
+        """The decay of the next update."""
+        return min(self.max_decay, 1 - (1 + self.updates) ** -0.75)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """average <- decay * average + (1 - decay) * model; buffers are copied."""
+        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], 1 - self.decay())
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+        self.updates += 1
+
+
+def pick_device() -> torch.device:
+    """CUDA (the local rank's, under torchrun), else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fastest_dtype(device: torch.device) -> str:
+    """"bfloat16" where a convolution, forward and backward, is at least 1.3 times faster with it; measured once, kept in the cache."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+    key = f"{device.type} {name} torch {torch.__version__} threads {torch.get_num_threads()} {os.environ.get('ONEDNN_MAX_CPU_ISA', '')}"
+    kept = cache_dir() / "fastest-dtype.json"
+    known: dict = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(kept.read_text())
+    if known.get(key) not in ("float32", "bfloat16"):
+        seconds = {dtype: _conv_seconds(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
+        known[key] = "bfloat16" if seconds[torch.float32] > 1.3 * seconds[torch.bfloat16] else "float32"
+        with contextlib.suppress(CheckpointError):
+            write_json(kept, known)
+    return known[key]
+
+
+def _conv_seconds(device: torch.device, dtype: torch.dtype) -> float:
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        layer = nn.Conv2d(64, 64, 3, padding=1).to(device, memory_format=torch.channels_last)
+        x = torch.randn(8 if device.type == "cpu" else 512, 64, 14, 14, device=device).contiguous(memory_format=torch.channels_last)
+    times = []
+    try:
+        for _ in range(4):
+            start = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+                loss = layer(x).float().square().sum()
+            loss.backward()
+            loss.item()  # waits for the device
+            times.append(time.perf_counter() - start)
+            if times[0] > 0.5:
+                break  # emulated: the answer is clear
+    except RuntimeError:
+        return math.inf  # this device cannot
+    return min(times)
+
+
+@dataclass(frozen=True)
+class _World:
+    """This process among its equals under torchrun; alone without it."""
+
+    rank: int = 0
+    size: int = 1
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        if self.size == 1:
+            return flag
+        value = torch.tensor(float(flag), device=device)
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return bool(value.item())
+
+
+def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, run_dir: str | Path | None = None, *,
+          device: torch.device | str | None = None, report: Callable[[dict], None] | None = None) -> TrainResult:
+    """Train `model` in place; return its moving average.
+
+    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
+    bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
+    (the average, at the end), card.json, history.jsonl, previews/, TensorBoard events. `report` gets each record of
+    the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left.
+
+    TrainingError for a loss that is not finite (the last good checkpoint stays), for a run_dir that another process
+    is using or that holds another run, and for a batch that the processes cannot share.
+    """
+    device = torch.device(device) if device is not None else pick_device()
+    world, owns_group = _join(device, config)
+    try:
+        with contextlib.ExitStack() as stack:
+            run = Path(run_dir) if run_dir is not None else None
+            if run is not None and world.rank == 0:
+                stack.enter_context(_locked(run))
+            stop = stack.enter_context(_stop_requested())
+            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+            return _Run(model, diffusion, data, config, run, device, world, report, stack).train(stop)
+    finally:
+        if owns_group:
+            dist.destroy_process_group()
+
+
+class _Run:
+    """What one call of `train` holds together."""
+
+    def __init__(self, model, diffusion, data, config, run, device, world, report, stack):
+        layout = torch.channels_last if device.type == "cpu" or config.compile else torch.preserve_format
+        self.model = model.to(device, memory_format=layout).train()
+        self.diffusion, self.data, self.config = diffusion.to(device), data, config
+        self.run, self.device, self.world, self.report = run, device, world, report
+        self.images, self.labels = data.images.to(device), data.labels.to(device)
+        self.null_label = getattr(model, "null_label", None)
+        if self.null_label is not None:
+            model.label_dropout = config.label_dropout
+        self.ema = EMA(model, max_decay=0.5 ** (config.batch_size / max(config.ema_images, 1)))
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda")
+        )
+        self.seen, self.seconds, self.history = 0, 0.0, []
+        # Loss by decile of t since the last record, and the first image at which it was not finite: read only when logged.
+        self.loss_sum = torch.zeros(10, dtype=torch.float32, device=device)
+        self.loss_count = torch.zeros(10, dtype=torch.float32, device=device)
+        self.first_bad = torch.tensor(-1, dtype=torch.int64, device=device)
+        self.dtype = config.dtype
+        if run is not None and (run / "state.safetensors").is_file():
+            self._resume()
+        if self.dtype == "auto":
+            self.dtype = fastest_dtype(device)
+        self.tensorboard = _tensorboard(run, self.seen, stack) if world.rank == 0 else None
+        if config.compile:
+            self.model.compile()
+        self.network = nn.parallel.DistributedDataParallel(self.model) if world.size > 1 else self.model
+
+    def train(self, stop: Callable[[], bool]) -> TrainResult:
+        config = self.config
+        total = config.images // config.batch_size * config.batch_size
+        saved_at = started = time.perf_counter()
+        began, spent_before = self.seen, self.seconds
+        while self.seen < total:
+            self._step()
+            self.seconds = spent_before + time.perf_counter() - started
+            logged = self.seen // config.log_images != (self.seen - config.batch_size) // config.log_images or self.seen >= total
+            if logged:
+                self._log(total)
+                if config.preview_images and self.seen // config.preview_images != (self.seen - config.batch_size) // config.preview_images:
+                    self._preview()
+            # One process may stop after any step; many must agree, and do so when they log.
+            if (logged or self.world.size == 1) and self.world.any(stop(), self.device):
+                self._save()
+                raise KeyboardInterrupt(f"Stopped after {self.seen:,} of {total:,} images.")
+            due = logged and self.world.any(time.perf_counter() - saved_at > config.checkpoint_seconds, self.device)
+            if due and self.seen < total:
+                self._save()
+                saved_at = time.perf_counter()
+        finished = self.run is not None and (self.run / "model.safetensors").is_file()
+        if began < total or not finished:
+            self._save()
+            if self.run is not None and self.world.rank == 0:
+                save_model(self.run / "model.safetensors", self.ema.model, self._card())
+        return TrainResult(self.ema.model, self.history, self.seen, self.seconds, self.dtype, str(self.device))
+
+    def _step(self) -> None:
+        config, world = self.config, self.world
+        share = slice(world.rank * config.batch_size // world.size, (world.rank + 1) * config.batch_size // world.size)
+        x0, y, t, noise = (part[share] if part is not None else None for part in self._global_batch())
+        torch.manual_seed(mix(config.seed, self.seen, 3, world.rank))  # for dropout layers, the only users of the global state
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.seen)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            losses = self.diffusion.loss(self.network, x0, y, t=t, noise=noise)
+        losses.mean().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model)
+        with torch.no_grad():
+            decile = t * 10 // self.diffusion.schedule.T
+            self.loss_sum.index_add_(0, decile, losses.float())
+            self.loss_count.index_add_(0, decile, torch.ones_like(losses, dtype=torch.float32))
+            bad = (self.first_bad < 0) & ~losses.sum().isfinite()
+            self.first_bad = torch.where(bad, self.seen, self.first_bad)
+        self.seen += config.batch_size
+
+    def _global_batch(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        config, device, n, T = self.config, self.device, self.config.batch_size, self.diffusion.schedule.T
+        index = batch_indices(len(self.images), self.seen, n, config.seed).to(device)
+        generator = torch.Generator(device).manual_seed(mix(config.seed, self.seen, 2))
+        x0 = self.images[index]
+        x0 = to_float(x0) if x0.dtype == torch.uint8 else x0
+        if config.flip:
+            mirrored = torch.rand(n, generator=generator, device=device) < 0.5
+            x0 = torch.where(mirrored.reshape(-1, *[1] * (x0.ndim - 1)), x0.flip(-1), x0)
+        where = torch.rand(n, generator=generator, device=device)
+        if config.stratify:
+            where = (torch.randperm(n, generator=generator, device=device) + where) / n
+        t = (where * T).long().clamp(max=T - 1)
+        noise = torch.randn(x0.shape, generator=generator, device=device)
+        y = None
+        if self.null_label is not None:
+            y = drop_labels(self.labels[index], config.label_dropout, self.null_label, generator)
+        return x0, y, t, noise
+
+    def _log(self, total: int) -> None:
+        if self.world.size > 1:
+            for tensor in (self.loss_sum, self.loss_count):
+                dist.all_reduce(tensor)
+            dist.all_reduce(self.first_bad, op=dist.ReduceOp.MAX)
+        if (bad := int(self.first_bad)) >= 0:
+            good = f"The checkpoint in {self.run} is from before it. " if self.run and (self.run / "state.safetensors").is_file() else ""
+            raise TrainingError(
+                f"The loss stopped being finite at image {bad:,}. {good}"
+                f"Start again with a smaller lr (now {self.config.lr:g}) or another seed (now {self.config.seed})."
+            )
+        sums, counts = self.loss_sum.tolist(), self.loss_count.tolist()
+        rate = self.seen / max(self.seconds, 1e-9)
+        record = {
+            "images": self.seen,
+            "of": total,
+            "loss": sum(sums) / max(sum(counts), 1),
+            "loss_by_decile": [s / c if c else None for s, c in zip(sums, counts, strict=True)],
+            "lr": learning_rate(self.config, self.seen - self.config.batch_size),
+            "images_per_second": rate,
+            "seconds_left": (total - self.seen) / rate,
+        }
+        self.loss_sum.zero_()
+        self.loss_count.zero_()
+        self.history.append(record)
+        if self.tensorboard is not None:
+            for name in ("loss", "lr", "images_per_second"):
+                self.tensorboard.add_scalar(name, record[name], self.seen)
+        if self.report is not None and self.world.rank == 0:
+            self.report(record)
+
+    def _preview(self) -> None:
+        """A grid of samples, a column a label, always from the same noise: previews/<images seen>.png and TensorBoard."""
+        if self.run is None or self.world.rank != 0:
+            return
+        from torchvision.io import write_png
+        from torchvision.utils import make_grid
+
+        classes = self.null_label or 8
+        labels = torch.arange(4 * classes) % classes
+        images = sample(self.diffusion, self.ema.model, seed=self.config.seed, **({"labels": labels} if self.null_label else {"n": len(labels)}))
+        grid = make_grid(to_uint8(images).cpu(), nrow=classes, padding=1)
+        path = self.run / "previews" / f"{self.seen:09d}.png"
+        with atomic_file(path) as temporary:
+            write_png(grid, str(temporary))
+        if self.tensorboard is not None:
+            self.tensorboard.add_image("samples", grid, self.seen)
+
+    def _card(self) -> dict:
+        return {
+            **model_card(self.model, self.diffusion),
+            "train": dataclasses.asdict(self.config),
+            "data": {"source": self.data.source, "images": len(self.data), "class_names": list(self.data.class_names)},
+            "images_seen": self.seen,
+            "seconds": round(self.seconds, 3),
+            "device": describe_device(self.device),
+            "dtype": self.dtype,
+            "threads": torch.get_num_threads(),
+            "processes": self.world.size,
+            "torch": torch.__version__,
+        }
+
+    def _save(self) -> None:
+        if self.run is None or self.world.rank != 0:
+            return
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            return  # never keep weights that are lost; the next record names the image
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{name}.{key}"] = value
+        tensors |= {"log.sum": self.loss_sum, "log.count": self.loss_count}
+        card = self._card()
+        write_tensors(self.run / "state.safetensors", tensors, {**card, "history": self.history})
+        write_json(self.run / "card.json", card)
+        try:
+            with atomic_file(self.run / "history.jsonl") as temporary:
+                temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history))
+        except OSError:
+            pass  # a copy for people; the state holds the history too
+
+    def _resume(self) -> None:
+        path = self.run / "state.safetensors"
+        tensors, card = read_tensors(path)
+        mine = json.loads(json.dumps({**model_card(self.model, self.diffusion), "train": dataclasses.asdict(self.config)}))
+        for part, wanted in mine.items():
+            if card.get(part) != wanted:
+                raise TrainingError(
+                    f"{self.run} holds another run: {_difference(part, card.get(part), wanted)}. "
+                    "Choose another folder, or delete this one to start again."
+                )
+        if card["data"]["images"] != len(self.data):
+            raise TrainingError(
+                f"{self.run} was begun on {card['data']['images']} images ({card['data']['source']}) and not on the {len(self.data)} "
+                "given now. Give it the same data, or choose another folder."
+            )
+        for prefix, module in (("model.", self.model), ("ema.", self.ema.model)):
+            load_weights(module, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, path)
+        for name, parameter in self.model.named_parameters():
+            state = {}
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = tensors[f"optimizer.{name}.{key}"]
+                state[key] = value if key == "step" and self.device.type == "cpu" else torch.empty_like(
+                    parameter if key != "step" else value, device=self.device).copy_(value)
+            self.optimizer.state[parameter] = state
+        self.loss_sum.copy_(tensors["log.sum"])
+        self.loss_count.copy_(tensors["log.count"])
+        self.seen, self.seconds, self.history = card["images_seen"], card["seconds"], card["history"]
+        self.ema.updates = self.seen // self.config.batch_size
+        self.dtype = card["dtype"]
+
+
+def describe_device(device: torch.device) -> str:
+    """A device in words, with what its speed depends on."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    if device.type == "mps":
+        return "mps: Apple GPU"
+    return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _difference(part: str, old: object, new: object) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(k for k in {**old, **new} if old.get(k) != new.get(k))
+        return f"its {part}.{key} is {old.get(key)}, not {new.get(key)}"
+    return f"its {part} is {old}, not {new}"
+
+
+def _join(device: torch.device, config: TrainConfig) -> tuple[_World, bool]:
+    """The process group of torchrun, if there is one; whether it was made here."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1 or not dist.is_available():
+        return _World(), False
+    if config.batch_size % size:
+        raise TrainingError(f"A batch of {config.batch_size} cannot be shared by {size} processes: choose a multiple of {size}.")
+    owns = not dist.is_initialized()
+    if owns:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return _World(dist.get_rank(), dist.get_world_size()), owns
+
+
+@contextlib.contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(f"Another process is training in {run}: wait for it, stop it, or choose another folder.") from None
+    except OSError as error:
+        raise TrainingError(f"Cannot write in {run} ({error.strerror or error}): choose another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a wish to stop after the step at hand; the second acts at once."""
+    wished = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield wished.is_set
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def wish(number, frame) -> None:
+        wished.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, wish)
+    try:
+        yield wished.is_set
+    finally:
+        restore()
+
+
+def _tensorboard(run: Path | None, seen: int, stack: contextlib.ExitStack):
+    """A writer into run_dir, if tensorboard is installed; what was logged after `seen` is taken back."""
+    if run is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer = SummaryWriter(str(run), purge_step=seen + 1 if seen else None)
+    stack.callback(writer.close)
+    return writer

@@ -1,0 +1,228 @@
+"""The denoising U-Net of Ho et al. (2020), unconditional or label-conditioned.
+
+Down through the levels, a middle with attention, up again with skips; told the time, and where asked the label,
+by one embedding that every residual block receives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of a `UNet`.
+
+    in_channels, image_size: of the (square) images. channels: width of each level, finest first.
+    blocks: residual blocks a level on the way down; one more on the way up.
+    attention: the sides (after patching) of the feature maps that get attention; the middle always does.
+    num_classes: None is unconditional. dropout: inside the residual blocks.
+    patch: fold patch x patch pixels into channels first, so that the finest level is that much smaller.
+    conditioning: the embedding is added to ("add", Ho) or scales and shifts ("scale-shift", Dhariwal & Nichol 2021).
+    groups: of every GroupNorm. head_channels: width of an attention head.
+    """
+
+    in_channels: int = 1
+    image_size: int = 28
+    channels: tuple[int, ...] = (64, 128)
+    blocks: int = 1
+    attention: tuple[int, ...] = ()
+    num_classes: int | None = None
+    dropout: float = 0.0
+    patch: int = 1
+    conditioning: str = "add"
+    groups: int = 32
+    head_channels: int = 64
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))  # a card, read from JSON, gives lists
+        object.__setattr__(self, "attention", tuple(self.attention))
+        if self.conditioning not in ("add", "scale-shift"):
+            raise ValueError(f"conditioning must be 'add' or 'scale-shift', not {self.conditioning!r}.")
+        if not self.channels or min(self.channels) < 1 or self.blocks < 1 or self.patch < 1 or self.image_size < 1:
+            raise ValueError("A U-Net needs at least one level, one block, one channel, and patches of at least one pixel.")
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, or None for an unconditional model, not {self.num_classes}.")
+        divisor = self.patch * 2 ** (len(self.channels) - 1)
+        if self.image_size % divisor:
+            lower = self.image_size // divisor * divisor
+            raise ValueError(
+                f"image_size {self.image_size} must be divisible by {divisor} "
+                f"(patch {self.patch} times 2 for each of the {len(self.channels) - 1} halvings): "
+                f"use {f'{lower} or ' if lower else ''}{lower + divisor} pixels, or fewer levels."
+            )
+        for width in self.channels:
+            if width % self.groups:
+                raise ValueError(f"A level of {width} channels does not divide into {self.groups} groups: change channels or groups.")
+
+
+class UNet(nn.Module):
+    """model(xt, t, y=None) -> the same shape as xt. What the output means (eps, v, x0) is known to `Diffusion` alone.
+
+    xt: float (B, in_channels, image_size, image_size); t: int64 (B,); y: int64 (B,) in {0..num_classes},
+    where num_classes is the null label; y=None on a conditional model means the null label for all.
+    The output of a fresh network is 0: every residual branch ends in a zero-initialised layer.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        self.null_label = config.num_classes
+        self.label_dropout: float | None = None  # set by training and loading: how often the null label was seen
+        first, *_ = widths = config.channels
+        embedding = 4 * first
+        pixels = config.in_channels * config.patch**2
+
+        def block(inputs: int, outputs: int, side: int) -> nn.ModuleList:
+            residual = ResidualBlock(inputs, outputs, embedding, config)
+            return nn.ModuleList([residual, Attention(outputs, config) if side in config.attention else nn.Identity()])
+
+        self.embed_time = nn.Sequential(SinusoidalTime(first), nn.Linear(first, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.embed_label = nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
+
+        self.inlet = nn.Conv2d(pixels, first, 3, padding=1)
+        side, width, skips = config.image_size // config.patch, first, [first]
+        self.down = nn.ModuleList()
+        for level, outputs in enumerate(widths):
+            if level > 0:
+                self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                side, skips = side // 2, [*skips, width]
+            for _ in range(config.blocks):
+                self.down.append(block(width, outputs, side))
+                width, skips = outputs, [*skips, outputs]
+
+        self.middle = nn.ModuleList(
+            [ResidualBlock(width, width, embedding, config), Attention(width, config), ResidualBlock(width, width, embedding, config)]
+        )
+
+        self.up = nn.ModuleList()
+        for level, outputs in reversed(list(enumerate(widths))):
+            for _ in range(config.blocks + 1):
+                self.up.append(block(width + skips.pop(), outputs, side))
+                width = outputs
+            if level > 0:
+                self.up.append(Upsample(width))
+                side *= 2
+        assert not skips
+        self.outlet = nn.Sequential(nn.GroupNorm(config.groups, width), nn.SiLU(), zero_(nn.Conv2d(width, pixels, 3, padding=1)))
+
+    def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        self._check(xt, t, y)
+        emb = self.embed_time(t)
+        if self.embed_label is not None:
+            y = torch.full_like(t, self.null_label) if y is None else y
+            emb = emb + self.embed_label(y)
+        emb = F.silu(emb)
+
+        h = self.inlet(F.pixel_unshuffle(xt, self.config.patch))
+        skips = [h]
+        for stage in self.down:
+            h = stage(h) if isinstance(stage, nn.Conv2d) else stage[1](stage[0](h, emb))
+            skips.append(h)
+        first, attention, last = self.middle
+        h = last(attention(first(h, emb)), emb)
+        for stage in self.up:
+            h = stage(h) if isinstance(stage, Upsample) else stage[1](stage[0](torch.cat([h, skips.pop()], 1), emb))
+        assert not skips
+        return F.pixel_shuffle(self.outlet(h), self.config.patch)
+
+    def _check(self, xt: Tensor, t: Tensor, y: Tensor | None) -> None:
+        expected = (self.config.in_channels, self.config.image_size, self.config.image_size)
+        if xt.shape[1:] != expected:
+            raise ValueError(f"This U-Net takes images of shape (B, {', '.join(map(str, expected))}), not {tuple(xt.shape)}.")
+        if t.shape != xt.shape[:1]:
+            raise ValueError(f"t must have shape ({len(xt)},), one timestep for each image, not {tuple(t.shape)}.")
+        if y is None:
+            return
+        if self.embed_label is None:
+            raise ValueError("This U-Net is unconditional (num_classes=None): it takes no labels.")
+        if y.shape != t.shape:
+            raise ValueError(f"y must have shape ({len(xt)},), one label for each image, not {tuple(y.shape)}.")
+        if y.device.type == "cpu" and len(y) and (int(y.min()) < 0 or int(y.max()) > self.config.num_classes):
+            raise ValueError(
+                f"Labels must lie in 0..{self.config.num_classes - 1} (or {self.config.num_classes}, the null label); "
+                f"these run from {int(y.min())} to {int(y.max())}."
+            )
+
+
+class SinusoidalTime(nn.Module):
+    """t (B,) -> (B, width): sines and cosines of t at wavelengths from 2 pi to 10,000 * 2 pi (Vaswani et al. 2017)."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        half = width // 2
+        self.width = width
+        self.register_buffer("frequencies", torch.exp(-math.log(10_000) * torch.arange(half) / max(half - 1, 1)), persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = t[:, None].float() * self.frequencies.float()
+        return F.pad(torch.cat([angle.sin(), angle.cos()], 1), (0, self.width % 2)).to(self.frequencies.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(norm(conv(norm(x)) with the embedding)): two 3x3 convolutions, the second zero at the start."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, config: UNetConfig):
+        super().__init__()
+        self.scale_shift = config.conditioning == "scale-shift"
+        self.norm1 = nn.GroupNorm(config.groups, inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.condition = nn.Linear(embedding, outputs * (2 if self.scale_shift else 1))
+        self.norm2 = nn.GroupNorm(config.groups, outputs)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = zero_(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        condition = self.condition(emb)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = condition.chunk(2, 1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + condition)
+        return self.shortcut(x) + self.conv2(self.dropout(F.silu(h)))
+
+
+class Attention(nn.Module):
+    """x + projection(attention(norm(x))): every position looks at every other, through scaled_dot_product_attention."""
+
+    def __init__(self, width: int, config: UNetConfig):
+        super().__init__()
+        self.heads = max(1, width // config.head_channels)
+        if width % self.heads:
+            raise ValueError(f"{width} channels do not divide into heads of {config.head_channels}: change head_channels.")
+        self.norm = nn.GroupNorm(config.groups, width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.projection = zero_(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, height, side = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, height * side).transpose(-1, -2).unbind(1)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.projection(h.transpose(-1, -2).reshape(x.shape))
+
+
+class Upsample(nn.Module):
+    """Twice the side by nearest neighbour, then a 3x3 convolution."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def zero_(layer: nn.Conv2d) -> nn.Conv2d:
+    """The same layer, with all its parameters zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
