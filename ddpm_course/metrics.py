@@ -223,3 +223,50 @@ def _feature_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"Distances compare features (N, D) of one D, not {tuple(a.shape)} and {tuple(b.shape)}.")
     return a.double().cpu(), b.double().cpu()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found. Distances and diversity are measured on the judge's features."""
+
+    accuracy: Proportion | None
+    diversity: float
+    diversity_real: float
+    frechet: float
+    frechet_floor: float
+    kernel: tuple[float, float]
+    kernel_floor: tuple[float, float]
+    near_copies: int
+    near_copies_rule: str
+
+
+NEAR_COPY_RULE = (
+    "closer (Euclidean, pixels) to a training image of its label than 99 % of the training images of that label "
+    "are to their own nearest neighbour"
+)
+
+
+def evaluate(judge: Judge, images: Tensor, labels: Tensor | None, data: ImageData, held_out: ImageData | None = None) -> Evaluation:
+    """Samples against real images, each distance beside its real-versus-real floor at the same number of images.
+
+    images: uint8 (N, C, H, W); labels: what was asked for, None for unconditional samples, which the judge then labels
+    for the diversity. data: what the model was trained on. The reference is `held_out` where there is one (test
+    images), and N training images give the floor; else the training images are split: N for the floor, the others
+    as the reference.
+    """
+    n = min(len(images), len(data) // 2)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    real, reference = data[order[:n]], held_out if held_out is not None else data[order[n:]]
+    drawn_features, real_features, reference_features = (features_of(judge, i) for i in (images, real.images, reference.images))
+    read = labels if labels is not None else torch.cat([judge(part).argmax(1) for part in images.split(500)])
+    return Evaluation(
+        accuracy=label_accuracy(judge, images, labels) if labels is not None else None,
+        diversity=diversity(drawn_features, read),
+        diversity_real=diversity(real_features, real.labels),
+        frechet=frechet_distance(drawn_features[:n], reference_features),
+        frechet_floor=frechet_distance(real_features, reference_features),
+        kernel=kernel_distance(drawn_features, reference_features),
+        kernel_floor=kernel_distance(real_features, reference_features),
+        near_copies=near_copies(images, read, data.images, data.labels),
+        near_copies_rule=NEAR_COPY_RULE,
+    )

@@ -188,6 +188,20 @@ def _conv_seconds(device: torch.device, dtype: torch.dtype) -> float:
     return min(times)
 
 
+def measure_speed(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
+                  seconds: float = 4.0) -> float:
+    """Images a second that training would see here: real steps on a copy of the model, the median of them."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), contextlib.ExitStack() as stack:
+        run = _Run(copy.deepcopy(model), diffusion, data, config, None, device, _World(), None, stack)
+        times, until = [], time.perf_counter() + seconds
+        while len(times) < 5 or time.perf_counter() < until:
+            start = time.perf_counter()
+            run._step()
+            float(run.loss_sum.sum())  # waits for the device
+            times.append(time.perf_counter() - start)
+    return config.batch_size / sorted(times)[len(times) // 2]
+
+
 @dataclass(frozen=True)
 class _World:
     """This process among its equals under torchrun; alone without it."""
