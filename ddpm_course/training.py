@@ -191,13 +191,13 @@ def _conv_seconds(device: torch.device, dtype: torch.dtype) -> float:
 def measure_speed(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
                   seconds: float = 4.0) -> float:
     """Images a second that training would see here: real steps on a copy of the model, the median of them."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), contextlib.ExitStack() as stack:
-        run = _Run(copy.deepcopy(model), diffusion, data, config, None, device, _World(), None, stack)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trainer = Trainer(copy.deepcopy(model), diffusion, data, config, device)
         times, until = [], time.perf_counter() + seconds
         while len(times) < 5 or time.perf_counter() < until:
             start = time.perf_counter()
-            run._step()
-            float(run.loss_sum.sum())  # waits for the device
+            trainer.step()
+            float(trainer.loss_sum.sum())  # waits for the device
             times.append(time.perf_counter() - start)
     return config.batch_size / sorted(times)[len(times) // 2]
 
@@ -238,16 +238,20 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: Train
                 stack.enter_context(_locked(run))
             stop = stack.enter_context(_stop_requested())
             stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-            return _Run(model, diffusion, data, config, run, device, world, report, stack).train(stop)
+            trainer = Trainer(model, diffusion, data, config, device, run, world, report)
+            if trainer.tensorboard is not None:
+                stack.callback(trainer.tensorboard.close)
+            return trainer.train(stop)
     finally:
         if owns_group:
             dist.destroy_process_group()
 
 
-class _Run:
-    """What one call of `train` holds together."""
+class Trainer:
+    """What one call of `train` holds together: the model, its average, the optimiser, the images seen. `step` does one batch."""
 
-    def __init__(self, model, diffusion, data, config, run, device, world, report, stack):
+    def __init__(self, model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
+                 run: Path | None = None, world: _World = _World(), report: Callable[[dict], None] | None = None):
         layout = torch.channels_last if device.type == "cpu" or config.compile else torch.preserve_format
         self.model = model.to(device, memory_format=layout).train()
         self.diffusion, self.data, self.config = diffusion.to(device), data, config
@@ -270,7 +274,7 @@ class _Run:
             self._resume()
         if self.dtype == "auto":
             self.dtype = fastest_dtype(device)
-        self.tensorboard = _tensorboard(run, self.seen, stack) if world.rank == 0 else None
+        self.tensorboard = _tensorboard(run, self.seen) if world.rank == 0 else None
         if config.compile:
             self.model.compile()
         self.network = nn.parallel.DistributedDataParallel(self.model) if world.size > 1 else self.model
@@ -281,7 +285,7 @@ class _Run:
         saved_at = started = time.perf_counter()
         began, spent_before = self.seen, self.seconds
         while self.seen < total:
-            self._step()
+            self.step()
             self.seconds = spent_before + time.perf_counter() - started
             logged = self.seen // config.log_images != (self.seen - config.batch_size) // config.log_images or self.seen >= total
             if logged:
@@ -303,7 +307,8 @@ class _Run:
                 save_model(self.run / "model.safetensors", self.ema.model, self._card())
         return TrainResult(self.ema.model, self.history, self.seen, self.seconds, self.dtype, str(self.device))
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Learn from the next batch; a pure function of (config, images seen, weights)."""
         config, world = self.config, self.world
         share = slice(world.rank * config.batch_size // world.size, (world.rank + 1) * config.batch_size // world.size)
         x0, y, t, noise = (part[share] if part is not None else None for part in self._global_batch())
@@ -529,7 +534,7 @@ def _stop_requested() -> Iterator[Callable[[], bool]]:
         restore()
 
 
-def _tensorboard(run: Path | None, seen: int, stack: contextlib.ExitStack):
+def _tensorboard(run: Path | None, seen: int):
     """A writer into run_dir, if tensorboard is installed; what was logged after `seen` is taken back."""
     if run is None:
         return None
@@ -537,6 +542,4 @@ def _tensorboard(run: Path | None, seen: int, stack: contextlib.ExitStack):
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    writer = SummaryWriter(str(run), purge_step=seen + 1 if seen else None)
-    stack.callback(writer.close)
-    return writer
+    return SummaryWriter(str(run), purge_step=seen + 1 if seen else None)
