@@ -109,7 +109,8 @@ def _packages() -> Check:
     bounds = {name: bound for name, bound in _bounds().items() if name not in ("torch", "torchvision")}
     if not bounds:
         return Check("packages", "warn", "ddpm-course itself is not installed", 'In its folder, run: pip install -e ".[course]"')
-    wrong, right = [], []
+    wrong: list[str] = []
+    right: list[str] = []
     for name, bound in bounds.items():
         try:
             version = importlib.metadata.version(name)
@@ -134,8 +135,12 @@ def _bounds() -> dict[str, str]:
 
 
 def _older(version: str, bound: str) -> bool:
-    """Does "2.10.0+cpu" come before "2.6"? Numbers are compared as far as both have them."""
-    have, need = ([int(number) for number in re.match(r"[\d.]*", text)[0].strip(".").split(".") if number] for text in (version, bound))
+    """Does version come before bound? Number by number, as far as the bound goes: "2.10.0+cpu" does not come before "2.6"."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.split(r"[^\d.]", text)[0].split(".") if part]
+
+    have, need = numbers(version), numbers(bound)
     return have[: len(need)] < need
 
 

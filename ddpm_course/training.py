@@ -42,7 +42,8 @@ class TrainConfig:
     """How to train. Everything is counted in images seen, so that the settings survive another batch size.
 
     images: seen in all. batch_size: global, over all processes. lr: peak, reached after warmup_images, then down to
-    lr_end * lr along half a cosine. ema_images: half-life of the weight average, once warmed up.
+    lr_end * lr along half a cosine. muon_lr: above 0, the peak for the network's inner matrices, which Muon then trains
+    and AdamW the rest; betas and weight_decay are AdamW's. ema_images: half-life of the weight average, once warmed up.
     label_dropout: share of labels replaced by the null label. stratify: spread the timesteps of a batch evenly over
     {0..T-1} (Kingma et al. 2021, appendix I.1). flip: mirror images left-right half of the time.
     dtype: "float32", "bfloat16" (autocast), or "auto": whichever this machine is faster with.
@@ -53,6 +54,7 @@ class TrainConfig:
     lr: float = 1e-3
     warmup_images: int = 5_000
     lr_end: float = 0.0
+    muon_lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
     grad_clip: float = 1.0
@@ -96,10 +98,14 @@ class TrainResult:
 
 def learning_rate(config: TrainConfig, seen: int) -> float:
     """The learning rate after `seen` images: a line up, then half a cosine down."""
+    return config.lr * _share_of_peak(config, seen)
+
+
+def _share_of_peak(config: TrainConfig, seen: int) -> float:
     if seen < config.warmup_images:
-        return config.lr * (seen + config.batch_size) / (config.warmup_images + config.batch_size)
+        return (seen + config.batch_size) / (config.warmup_images + config.batch_size)
     progress = min(1.0, (seen - config.warmup_images) / max(1, config.images - config.warmup_images))
-    return config.lr * (config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * progress)))
+    return config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def batch_indices(n: int, seen: int, batch_size: int, seed: int) -> Tensor:
@@ -120,6 +126,44 @@ def mix(*numbers: int) -> int:
         state = (state ^ state >> 27) * 0x94D0_49BB_1331_11EB & 0xFFFF_FFFF_FFFF_FFFF
         state ^= state >> 31
     return state >> 1
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised (Jordan 2024, kellerjordan.github.io/posts/muon): for the matrices inside a network.
+
+    Each step moves a matrix along the semi-orthogonal matrix nearest to its Nesterov momentum, so that all directions
+    learn at one pace, times sqrt(max(1, rows / columns)). A convolution counts as a matrix of output channels by the
+    rest. torch.optim.Muon, which takes no convolutions, is its oracle.
+    """
+
+    def __init__(self, parameters, lr: float, momentum: float = 0.95):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                update = parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+                scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                parameter.add_(orthogonalized(update).reshape(parameter.shape), alpha=-group["lr"] * scale)
+
+
+def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """Nearly U V^T of matrix = U S V^T: singular values between about 0.7 and 1.2, by a quintic Newton-Schulz iteration."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if tall else x
 
 
 class EMA:
@@ -261,9 +305,14 @@ class Trainer:
         if self.null_label is not None:
             model.label_dropout = config.label_dropout
         self.ema = EMA(model, max_decay=0.5 ** (config.batch_size / max(config.ema_images, 1)))
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda")
-        )
+        inner = list(model.inner_matrices()) if config.muon_lr else []
+        rest = [p for p in model.parameters() if not any(p is other for other in inner)]
+        fused = device.type in ("cpu", "cuda")
+        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = [
+            (torch.optim.AdamW(rest, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=fused), config.lr)
+        ]
+        if inner:
+            self.optimizers.append((Muon(inner, lr=config.muon_lr), config.muon_lr))
         self.seen, self.seconds, self.history = 0, 0.0, []
         # Loss by decile of t since the last record, and the first image at which it was not finite: read only when logged.
         self.loss_sum = torch.zeros(10, dtype=torch.float32, device=device)
@@ -313,14 +362,16 @@ class Trainer:
         share = slice(world.rank * config.batch_size // world.size, (world.rank + 1) * config.batch_size // world.size)
         x0, y, t, noise = (part[share] if part is not None else None for part in self._global_batch())
         torch.manual_seed(mix(config.seed, self.seen, 3, world.rank))  # for dropout layers, the only users of the global state
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.seen)
+        for optimizer, peak in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * _share_of_peak(config, self.seen)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
             losses = self.diffusion.loss(self.network, x0, y, t=t, noise=noise)
         losses.mean().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer, _ in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.ema.update(self.model)
         with torch.no_grad():
             decile = t * 10 // self.diffusion.schedule.T
@@ -419,8 +470,9 @@ class Trainer:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{name}.{key}"] = value
+            for optimizer, _ in self.optimizers:
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    tensors[f"optimizer.{name}.{key}"] = value
         tensors |= {"log.sum": self.loss_sum, "log.count": self.loss_count}
         card = self._card()
         write_tensors(self.run / "state.safetensors", tensors, {**card, "history": self.history})
@@ -448,13 +500,16 @@ class Trainer:
             )
         for prefix, module in (("model.", self.model), ("ema.", self.ema.model)):
             load_weights(module, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, path)
-        for name, parameter in self.model.named_parameters():
-            state = {}
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = tensors[f"optimizer.{name}.{key}"]
-                state[key] = value if key == "step" and self.device.type == "cpu" else torch.empty_like(
-                    parameter if key != "step" else value, device=self.device).copy_(value)
-            self.optimizer.state[parameter] = state
+        for optimizer, _ in self.optimizers:
+            names = {parameter: name for name, parameter in self.model.named_parameters()}
+            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                prefix = f"optimizer.{names[parameter]}."
+                for key in (k for k in tensors if k.startswith(prefix)):
+                    value = tensors[key]
+                    # A moment gets its parameter's device and layout; a step counter lives where its optimiser wants it.
+                    moment = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(
+                        parameter.device if self.device.type == "cuda" else "cpu")
+                    optimizer.state[parameter][key.removeprefix(prefix)] = moment
         self.loss_sum.copy_(tensors["log.sum"])
         self.loss_count.copy_(tensors["log.count"])
         self.seen, self.seconds, self.history = card["images_seen"], card["seconds"], card["history"]

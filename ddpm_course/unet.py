@@ -7,6 +7,7 @@ by one embedding that every residual block receives.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -130,6 +131,11 @@ class UNet(nn.Module):
             h = stage(h) if isinstance(stage, Upsample) else stage[1](stage[0](torch.cat([h, skips.pop()], 1), emb))
         assert not skips
         return F.pixel_shuffle(self.outlet(h), self.config.patch)
+
+    def inner_matrices(self) -> Iterator[nn.Parameter]:
+        """The weights that map features to features: neither the first and last convolution nor the label table."""
+        outer = {id(p) for part in (self.inlet, self.outlet, self.embed_label) if part is not None for p in part.parameters()}
+        return (p for p in self.parameters() if p.ndim >= 2 and id(p) not in outer)
 
     def _check(self, xt: Tensor, t: Tensor, y: Tensor | None) -> None:
         expected = (self.config.in_channels, self.config.image_size, self.config.image_size)
