@@ -34,10 +34,11 @@ from .metrics import (
     label_accuracy,
     nearest_neighbours,
 )
+from .optim import EMA, Muon
 from .recipes import RECIPES, Recipe, get_recipe
 from .sampling import Step, ddim_step, ddpm_step, dpmpp_step, sample, sample_steps
 from .schedule import NoiseSchedule
-from .training import EMA, TrainConfig, TrainResult, learning_rate, train
+from .training import TrainConfig, TrainResult, learning_rate, train
 from .unet import UNet, UNetConfig
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "ImageData",
     "Judge",
     "Loaded",
+    "Muon",
     "NoiseSchedule",
     "Recipe",
     "Step",

@@ -107,7 +107,7 @@ def load_checkpoint(name_or_path: str | Path) -> Loaded:
         recipe = card["diffusion"]
         diffusion = Diffusion(NoiseSchedule.from_spec(recipe["schedule"]), recipe["prediction"], recipe["min_snr_gamma"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"The card of {path} cannot be understood ({error}). It was written by another version of the course.") from error
+        raise CheckpointError(f"The card of {path} is of another version of the course ({error}): use that version.") from error
     averaged = {name.removeprefix("ema."): tensor for name, tensor in tensors.items() if name.startswith("ema.")}
     load_weights(model, averaged or tensors, path)
     model.label_dropout = card.get("label_dropout")

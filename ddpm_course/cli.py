@@ -21,10 +21,11 @@ from tqdm import tqdm
 from . import demo, doctor
 from .checkpoints import Loaded, load_checkpoint, load_judge, write_json
 from .data import CIFAR10_CLASSES, DIGITS, DataError, ImageData, atomic_file, load_data, to_uint8
+from .machine import pick_device
 from .metrics import evaluate
 from .recipes import RECIPES, get_recipe
 from .sampling import SOLVERS, sample
-from .training import pick_device, train
+from .training import train
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("sample", help="draw pictures on request")
     command.add_argument("model", metavar="NAME_OR_PATH", help="a shipped model, a run's folder, or a .safetensors file")
-    command.add_argument("--labels", nargs="+", help="numbers or class names; without it, every label (or none, for an unconditional model)")
+    command.add_argument("--labels", nargs="+", help="numbers or class names; default: every label")
     command.add_argument("--per-label", type=_positive, default=8)
     command.add_argument("--steps", type=_positive, default=25)
     command.add_argument("--solver", choices=SOLVERS, default="dpmpp")
@@ -123,9 +124,11 @@ def _sample(arguments: argparse.Namespace) -> int:
     images = _draw(loaded, labels, arguments.per_label * 8 if labels is None else None, arguments)
     if arguments.out.suffix == ".npz":
         pixels = images[:, 0] if images.shape[1] == 1 else images.permute(0, 2, 3, 1)
-        arrays = {"images": pixels.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
         with atomic_file(arguments.out) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            if labels is None:
+                np.savez_compressed(file, images=pixels.numpy())
+            else:
+                np.savez_compressed(file, images=pixels.numpy(), labels=labels.numpy())
     else:
         demo.write_grid(arguments.out, images, columns=8 if labels is None else arguments.per_label)
     print(f"{len(images)} images: {arguments.out}")
@@ -221,7 +224,8 @@ class _Progress:
     """A bar on a terminal; elsewhere a plain line now and then."""
 
     def __init__(self, what: str, silent: bool = False):
-        self.what, self.silent, self.bar, self.said = what, silent, None, time.monotonic()
+        self.what, self.silent, self.said = what, silent, time.monotonic()
+        self.bar: tqdm | None = None
 
     def __enter__(self) -> _Progress:
         return self

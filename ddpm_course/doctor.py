@@ -23,7 +23,7 @@ import torch
 
 from .checkpoints import SHIPPED, CheckpointError, load_judge, read_tensors
 from .data import CIFAR10_CLASSES, CIFAR10_JPEG, DataError, cache_dir, load_data
-from .training import describe_device, fastest_dtype, pick_device
+from .machine import describe_device, fastest_dtype, pick_device
 
 FAIL_GIB, WARN_GIB = 0.5, 2.0
 MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL"}
@@ -90,10 +90,7 @@ def _torch() -> Check:
 
 def _torchvision() -> Check:
     # The usual fault: torch and torchvision of different builds. Then the import fails in its compiled part.
-    remedy = (
-        "torch and torchvision must come from the same place. Run: pip install --force-reinstall torch torchvision "
-        "(with --index-url https://download.pytorch.org/whl/cpu for a machine without a GPU)"
-    )
+    remedy = "torch and torchvision must come from the same place. Run: pip install --force-reinstall torch torchvision"
     try:
         version = importlib.import_module("torchvision").__version__
         importlib.import_module("torchvision.datasets")

@@ -18,6 +18,9 @@ class GaussianDenoiser(nn.Module):
     mean, std: numbers or tensors that broadcast with one image.
     """
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, mean, std, schedule: NoiseSchedule):
         super().__init__()
         self.schedule = schedule
@@ -37,6 +40,9 @@ class EmpiricalDenoiser(nn.Module):
     images: float (N, ...); with labels, int64 (N,), a y given to the call keeps the images of that label,
     and the null label (labels.max() + 1) keeps all.
     """
+
+    images: Tensor
+    labels: Tensor | None
 
     def __init__(self, images: Tensor, schedule: NoiseSchedule, labels: Tensor | None = None):
         super().__init__()

@@ -129,10 +129,9 @@ class NoiseSchedule(nn.Module):
         return [self.T - 1] if n == 1 else [round(i * (self.T - 1) / (n - 1)) for i in reversed(range(n))]
 
     def _apply(self, fn, recurse=True):
-        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        kept = self.betas, self.log_alpha_bar
         super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            self._buffers[name] = buffer.to(self._buffers[name].device)  # the device moves, float32 stays
+        self.betas, self.log_alpha_bar = (table.to(self.betas.device) for table in kept)  # the device moves, float32 stays
         return self
 
 

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import math
 import os
-import platform
 import signal
 import threading
 import time
@@ -26,11 +25,14 @@ import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from .checkpoints import CheckpointError, load_weights, model_card, read_tensors, save_model, write_json, write_tensors
-from .data import ImageData, atomic_file, cache_dir, to_float, to_uint8
+from .checkpoints import load_weights, model_card, read_tensors, save_model, write_json, write_tensors
+from .data import ImageData, atomic_file, to_float, to_uint8
 from .diffusion import Diffusion
 from .guidance import drop_labels
+from .machine import describe_device, fastest_dtype, pick_device
+from .optim import EMA, Muon
 from .sampling import sample
+from .unet import UNet
 
 
 class TrainingError(RuntimeError):
@@ -128,116 +130,13 @@ def mix(*numbers: int) -> int:
     return state >> 1
 
 
-class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised (Jordan 2024, kellerjordan.github.io/posts/muon): for the matrices inside a network.
-
-    Each step moves a matrix along the semi-orthogonal matrix nearest to its Nesterov momentum, so that all directions
-    learn at one pace, times sqrt(max(1, rows / columns)). A convolution counts as a matrix of output channels by the
-    rest. torch.optim.Muon, which takes no convolutions, is its oracle.
-    """
-
-    def __init__(self, parameters, lr: float, momentum: float = 0.95):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self, closure=None) -> None:
-        """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
-                scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                parameter.add_(orthogonalized(update).reshape(parameter.shape), alpha=-group["lr"] * scale)
-
-
-def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Nearly U V^T of matrix = U S V^T: singular values between about 0.7 and 1.2, by a quintic Newton-Schulz iteration."""
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
-    for _ in range(iterations):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
-
-
-class EMA:
-    """An exponential moving average of a model's weights, in float32, that warms up.
-
-    The decay of update k = 0, 1, ... is min(max_decay, 1 - (1 + k)^-3/4): early averages forget the random start.
-    """
-
-    def __init__(self, model: nn.Module, max_decay: float = 0.9999, updates: int = 0):
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        self.max_decay, self.updates = max_decay, updates
-
-    def decay(self) -> float:
-        """The decay of the next update."""
-        return min(self.max_decay, 1 - (1 + self.updates) ** -0.75)
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """average <- decay * average + (1 - decay) * model; buffers are copied."""
-        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], 1 - self.decay())
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
-        self.updates += 1
-
-
-def pick_device() -> torch.device:
-    """CUDA (the local rank's, under torchrun), else MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def fastest_dtype(device: torch.device) -> str:
-    """"bfloat16" where a convolution, forward and backward, is at least 1.3 times faster with it; measured once, kept in the cache."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
-    key = f"{device.type} {name} torch {torch.__version__} threads {torch.get_num_threads()} {os.environ.get('ONEDNN_MAX_CPU_ISA', '')}"
-    kept = cache_dir() / "fastest-dtype.json"
-    known: dict = {}
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(kept.read_text())
-    if known.get(key) not in ("float32", "bfloat16"):
-        seconds = {dtype: _conv_seconds(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-        known[key] = "bfloat16" if seconds[torch.float32] > 1.3 * seconds[torch.bfloat16] else "float32"
-        with contextlib.suppress(CheckpointError):
-            write_json(kept, known)
-    return known[key]
-
-
-def _conv_seconds(device: torch.device, dtype: torch.dtype) -> float:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        layer = nn.Conv2d(64, 64, 3, padding=1).to(device, memory_format=torch.channels_last)
-        x = torch.randn(8 if device.type == "cpu" else 512, 64, 14, 14, device=device).contiguous(memory_format=torch.channels_last)
-    times = []
-    try:
-        for _ in range(4):
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-                loss = layer(x).float().square().sum()
-            loss.backward()
-            loss.item()  # waits for the device
-            times.append(time.perf_counter() - start)
-            if times[0] > 0.5:
-                break  # emulated: the answer is clear
-    except RuntimeError:
-        return math.inf  # this device cannot
-    return min(times)
-
-
 def measure_speed(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
                   seconds: float = 4.0) -> float:
     """Images a second that training would see here: real steps on a copy of the model, the median of them."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trainer = Trainer(copy.deepcopy(model), diffusion, data, config, device)
-        times, until = [], time.perf_counter() + seconds
+        times: list[float] = []
+        until = time.perf_counter() + seconds
         while len(times) < 5 or time.perf_counter() < until:
             start = time.perf_counter()
             trainer.step()
@@ -297,15 +196,17 @@ class Trainer:
     def __init__(self, model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
                  run: Path | None = None, world: _World = _World(), report: Callable[[dict], None] | None = None):
         layout = torch.channels_last if device.type == "cpu" or config.compile else torch.preserve_format
-        self.model = model.to(device, memory_format=layout).train()
+        self.model = model.to(device).to(memory_format=layout).train()
         self.diffusion, self.data, self.config = diffusion.to(device), data, config
         self.run, self.device, self.world, self.report = run, device, world, report
         self.images, self.labels = data.images.to(device), data.labels.to(device)
-        self.null_label = getattr(model, "null_label", None)
-        if self.null_label is not None:
-            model.label_dropout = config.label_dropout
+        self.null_label: int | None = getattr(model, "null_label", None)
+        if isinstance(model, UNet):
+            model.label_dropout = config.label_dropout if self.null_label is not None else None
         self.ema = EMA(model, max_decay=0.5 ** (config.batch_size / max(config.ema_images, 1)))
-        inner = list(model.inner_matrices()) if config.muon_lr else []
+        if config.muon_lr and not isinstance(model, UNet):
+            raise ValueError("Muon needs to know a network's inner matrices, and only UNet says them: use muon_lr=0.")
+        inner = list(model.inner_matrices()) if config.muon_lr and isinstance(model, UNet) else []
         rest = [p for p in model.parameters() if not any(p is other for other in inner)]
         fused = device.type in ("cpu", "cuda")
         self.optimizers: list[tuple[torch.optim.Optimizer, float]] = [
@@ -313,14 +214,15 @@ class Trainer:
         ]
         if inner:
             self.optimizers.append((Muon(inner, lr=config.muon_lr), config.muon_lr))
-        self.seen, self.seconds, self.history = 0, 0.0, []
+        self.seen, self.seconds = 0, 0.0
+        self.history: list[dict] = []
         # Loss by decile of t since the last record, and the first image at which it was not finite: read only when logged.
         self.loss_sum = torch.zeros(10, dtype=torch.float32, device=device)
         self.loss_count = torch.zeros(10, dtype=torch.float32, device=device)
         self.first_bad = torch.tensor(-1, dtype=torch.int64, device=device)
         self.dtype = config.dtype
         if run is not None and (run / "state.safetensors").is_file():
-            self._resume()
+            self._resume(run / "state.safetensors")
         if self.dtype == "auto":
             self.dtype = fastest_dtype(device)
         self.tensorboard = _tensorboard(run, self.seen) if world.rank == 0 else None
@@ -360,7 +262,8 @@ class Trainer:
         """Learn from the next batch; a pure function of (config, images seen, weights)."""
         config, world = self.config, self.world
         share = slice(world.rank * config.batch_size // world.size, (world.rank + 1) * config.batch_size // world.size)
-        x0, y, t, noise = (part[share] if part is not None else None for part in self._global_batch())
+        x0, y, t, noise = self._global_batch()
+        x0, t, noise, y = x0[share], t[share], noise[share], y[share] if y is not None else None
         torch.manual_seed(mix(config.seed, self.seen, 3, world.rank))  # for dropout layers, the only users of the global state
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
@@ -440,7 +343,8 @@ class Trainer:
 
         classes = self.null_label or 8
         labels = torch.arange(4 * classes) % classes
-        images = sample(self.diffusion, self.ema.model, seed=self.config.seed, **({"labels": labels} if self.null_label else {"n": len(labels)}))
+        wanted = {"labels": labels} if self.null_label else {"n": len(labels)}
+        images = sample(self.diffusion, self.ema.model, seed=self.config.seed, **wanted)
         grid = make_grid(to_uint8(images).cpu(), nrow=classes, padding=1)
         path = self.run / "previews" / f"{self.seen:09d}.png"
         with atomic_file(path) as temporary:
@@ -483,19 +387,18 @@ class Trainer:
         except OSError:
             pass  # a copy for people; the state holds the history too
 
-    def _resume(self) -> None:
-        path = self.run / "state.safetensors"
+    def _resume(self, path: Path) -> None:
         tensors, card = read_tensors(path)
         mine = json.loads(json.dumps({**model_card(self.model, self.diffusion), "train": dataclasses.asdict(self.config)}))
         for part, wanted in mine.items():
             if card.get(part) != wanted:
                 raise TrainingError(
-                    f"{self.run} holds another run: {_difference(part, card.get(part), wanted)}. "
+                    f"{path.parent} holds another run: {_difference(part, card.get(part), wanted)}. "
                     "Choose another folder, or delete this one to start again."
                 )
         if card["data"]["images"] != len(self.data):
             raise TrainingError(
-                f"{self.run} was begun on {card['data']['images']} images ({card['data']['source']}) and not on the {len(self.data)} "
+                f"{path.parent} was begun on {card['data']['images']} images ({card['data']['source']}) and not on the {len(self.data)} "
                 "given now. Give it the same data, or choose another folder."
             )
         for prefix, module in (("model.", self.model), ("ema.", self.ema.model)):
@@ -515,15 +418,6 @@ class Trainer:
         self.seen, self.seconds, self.history = card["images_seen"], card["seconds"], card["history"]
         self.ema.updates = self.seen // self.config.batch_size
         self.dtype = card["dtype"]
-
-
-def describe_device(device: torch.device) -> str:
-    """A device in words, with what its speed depends on."""
-    if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    if device.type == "mps":
-        return "mps: Apple GPU"
-    return f"cpu: {platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _difference(part: str, old: object, new: object) -> str:

@@ -79,9 +79,8 @@ class UNet(nn.Module):
         embedding = 4 * first
         pixels = config.in_channels * config.patch**2
 
-        def block(inputs: int, outputs: int, side: int) -> nn.ModuleList:
-            residual = ResidualBlock(inputs, outputs, embedding, config)
-            return nn.ModuleList([residual, Attention(outputs, config) if side in config.attention else nn.Identity()])
+        def block(inputs: int, outputs: int, side: int) -> ResidualBlock:
+            return ResidualBlock(inputs, outputs, embedding, config, attention=side in config.attention)
 
         self.embed_time = nn.Sequential(SinusoidalTime(first), nn.Linear(first, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.embed_label = nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
@@ -97,9 +96,7 @@ class UNet(nn.Module):
                 self.down.append(block(width, outputs, side))
                 width, skips = outputs, [*skips, outputs]
 
-        self.middle = nn.ModuleList(
-            [ResidualBlock(width, width, embedding, config), Attention(width, config), ResidualBlock(width, width, embedding, config)]
-        )
+        self.middle = nn.ModuleList(ResidualBlock(width, width, embedding, config, attention=first) for first in (True, False))
 
         self.up = nn.ModuleList()
         for level, outputs in reversed(list(enumerate(widths))):
@@ -115,20 +112,19 @@ class UNet(nn.Module):
     def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         self._check(xt, t, y)
         emb = self.embed_time(t)
-        if self.embed_label is not None:
-            y = torch.full_like(t, self.null_label) if y is None else y
-            emb = emb + self.embed_label(y)
+        if self.embed_label is not None and self.null_label is not None:
+            emb = emb + self.embed_label(torch.full_like(t, self.null_label) if y is None else y)
         emb = F.silu(emb)
 
         h = self.inlet(F.pixel_unshuffle(xt, self.config.patch))
         skips = [h]
         for stage in self.down:
-            h = stage(h) if isinstance(stage, nn.Conv2d) else stage[1](stage[0](h, emb))
+            h = stage(h, emb) if isinstance(stage, ResidualBlock) else stage(h)
             skips.append(h)
-        first, attention, last = self.middle
-        h = last(attention(first(h, emb)), emb)
+        for stage in self.middle:
+            h = stage(h, emb)
         for stage in self.up:
-            h = stage(h) if isinstance(stage, Upsample) else stage[1](stage[0](torch.cat([h, skips.pop()], 1), emb))
+            h = stage(torch.cat([h, skips.pop()], 1), emb) if isinstance(stage, ResidualBlock) else stage(h)
         assert not skips
         return F.pixel_shuffle(self.outlet(h), self.config.patch)
 
@@ -145,13 +141,13 @@ class UNet(nn.Module):
             raise ValueError(f"t must have shape ({len(xt)},), one timestep for each image, not {tuple(t.shape)}.")
         if y is None:
             return
-        if self.embed_label is None:
+        if self.null_label is None:
             raise ValueError("This U-Net is unconditional (num_classes=None): it takes no labels.")
         if y.shape != t.shape:
             raise ValueError(f"y must have shape ({len(xt)},), one label for each image, not {tuple(y.shape)}.")
-        if y.device.type == "cpu" and len(y) and (int(y.min()) < 0 or int(y.max()) > self.config.num_classes):
+        if y.device.type == "cpu" and len(y) and (int(y.min()) < 0 or int(y.max()) > self.null_label):
             raise ValueError(
-                f"Labels must lie in 0..{self.config.num_classes - 1} (or {self.config.num_classes}, the null label); "
+                f"Labels must lie in 0..{self.null_label - 1} (or {self.null_label}, the null label); "
                 f"these run from {int(y.min())} to {int(y.max())}."
             )
 
@@ -173,9 +169,9 @@ class SinusoidalTime(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(norm(conv(norm(x)) with the embedding)): two 3x3 convolutions, the second zero at the start."""
+    """x + conv(norm(conv(norm(x)) with the embedding)): two 3x3 convolutions, the second zero at the start; attention on request."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, config: UNetConfig):
+    def __init__(self, inputs: int, outputs: int, embedding: int, config: UNetConfig, attention: bool = False):
         super().__init__()
         self.scale_shift = config.conditioning == "scale-shift"
         self.norm1 = nn.GroupNorm(config.groups, inputs)
@@ -185,6 +181,7 @@ class ResidualBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = zero_(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.attention = Attention(outputs, config) if attention else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -194,7 +191,7 @@ class ResidualBlock(nn.Module):
             h = self.norm2(h) * (1 + scale) + shift
         else:
             h = self.norm2(h + condition)
-        return self.shortcut(x) + self.conv2(self.dropout(F.silu(h)))
+        return self.attention(self.shortcut(x) + self.conv2(self.dropout(F.silu(h))))
 
 
 class Attention(nn.Module):

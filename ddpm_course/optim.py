@@ -1,0 +1,69 @@
+"""What turns gradients into weights beside AdamW: Muon for the inner matrices, and the moving average that is sampled from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised (Jordan 2024, kellerjordan.github.io/posts/muon): for the matrices inside a network.
+
+    Each step moves a matrix along the semi-orthogonal matrix nearest to its Nesterov momentum, so that all directions
+    learn at one pace, times sqrt(max(1, rows / columns)). A convolution counts as a matrix of output channels by the
+    rest. torch.optim.Muon, which takes no convolutions, is its oracle.
+    """
+
+    def __init__(self, parameters, lr: float, momentum: float = 0.95):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: its gradients are made outside
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                update = parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
+                scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                parameter.add_(orthogonalized(update).reshape(parameter.shape), alpha=-group["lr"] * scale)
+
+
+def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """Nearly U V^T of matrix = U S V^T: singular values between about 0.7 and 1.2, by a quintic Newton-Schulz iteration."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if tall else x
+
+
+class EMA:
+    """An exponential moving average of a model's weights, in float32, that warms up.
+
+    The decay of update k = 0, 1, ... is min(max_decay, 1 - (1 + k)^-3/4): early averages forget the random start.
+    """
+
+    def __init__(self, model: nn.Module, max_decay: float = 0.9999, updates: int = 0):
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.max_decay, self.updates = max_decay, updates
+
+    def decay(self) -> float:
+        """The decay of the next update."""
+        return min(self.max_decay, 1 - (1 + self.updates) ** -0.75)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """average <- decay * average + (1 - decay) * model; buffers are copied."""
+        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], 1 - self.decay())
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+        self.updates += 1
