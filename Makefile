@@ -1,7 +1,5 @@
 # Needs Python >= 3.11 and make, nothing else: each target first installs into .venv what it is missing.
 #   make demo PYTHON=python3.12     uses that Python (only when .venv is made)
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
-#                                   installs the CPU build of torch: on Linux much smaller, for a machine without a GPU
 # Written for GNU make 3.81, which macOS ships.
 
 .DEFAULT_GOAL := help

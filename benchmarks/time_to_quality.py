@@ -23,9 +23,10 @@ from article import ArticleTraining
 
 from ddpm_course import frechet_distance, get_recipe, label_accuracy, load_data, load_judge, sample_steps, to_uint8
 from ddpm_course.data import atomic_file
+from ddpm_course.machine import fastest_dtype
 from ddpm_course.metrics import features_of
 from ddpm_course.sampling import draw_noise, evaluating, image_stream
-from ddpm_course.training import Trainer, fastest_dtype, measure_speed
+from ddpm_course.training import Trainer, measure_speed
 
 MARKS = (10, 15, 20, 30, 40, 60, 90, 120, 180, 240, 300, 600, 1200, 1800, 2400)
 OURS_SECONDS, SLICE = 240, 10.0
@@ -129,7 +130,7 @@ def write(rows: list[dict], name: str) -> None:
             axes[0].plot(seconds, [row["label_accuracy"] for row in mine], style, color=colour, label=who)
             axes[0].fill_between(seconds, [row["low"] for row in mine], [row["high"] for row in mine], color=colour, alpha=0.15)
             axes[1].plot(seconds, [row["frechet_distance"] for row in mine], style, color=colour, label=who)
-    axes[0].set(xscale="log", xlabel="seconds of training, two CPU cores", ylabel="label accuracy (200 samples, 95 % interval)", ylim=(0, 1))
+    axes[0].set(xscale="log", xlabel="seconds of training, two CPU cores", ylabel="label accuracy, 95 % interval", ylim=(0, 1))
     axes[1].set(xscale="log", yscale="log", xlabel="seconds of training, two CPU cores", ylabel="Frechet distance on the judge's features")
     axes[0].legend(loc="upper left")
     with atomic_file(folder / f"time_to_quality-{name}.png") as temporary:

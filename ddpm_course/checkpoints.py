@@ -49,7 +49,8 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], card: dict) -> N
         with atomic_file(path) as temporary:
             save_file(ready, temporary, metadata={"card": json.dumps(card)})
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"Cannot write {path}: {_why(error, path.parent)} What stood there before is untouched.") from error
+        reason = why_not_written(error, path.parent)
+        raise CheckpointError(f"Cannot write {path}: {reason} What stood there before is untouched.") from error
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
@@ -76,7 +77,7 @@ def write_json(path: str | Path, content: object) -> None:
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise CheckpointError(f"Cannot write {path}: {_why(error, Path(path).parent)}") from error
+        raise CheckpointError(f"Cannot write {path}: {why_not_written(error, Path(path).parent)}") from error
 
 
 def model_card(model: torch.nn.Module, diffusion: Diffusion) -> dict:
@@ -161,7 +162,8 @@ def _find(name_or_path: str | Path) -> Path:
     raise CheckpointError(f"No checkpoint called {str(name_or_path)!r}: use a path, or one of the shipped {names or '(none)'}.")
 
 
-def _why(error: BaseException, folder: Path) -> str:
+def why_not_written(error: BaseException, folder: Path) -> str:
+    """What keeps a file from being written, and the remedy, in a sentence."""
     number = getattr(error, "errno", None)
     text = str(error).lower()
     if number == errno.ENOSPC or "no space" in text or "os error 28" in text:

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from . import demo, doctor
-from .checkpoints import Loaded, load_checkpoint, load_judge, write_json
+from .checkpoints import Loaded, load_checkpoint, load_judge, why_not_written, write_json
 from .data import CIFAR10_CLASSES, DIGITS, DataError, ImageData, atomic_file, load_data, to_uint8
 from .machine import pick_device
 from .metrics import evaluate
@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         known = isinstance(error, ValueError | OSError) or type(error).__module__.startswith("ddpm_course")
         hint = "" if known else " For the traceback, set DDPM_COURSE_DEBUG=1 and run again."
         text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError):
+            text = f"Cannot write or read {error.filename or 'a file'}: {why_not_written(error, Path.cwd())}"
         print(f"ddpm-course: {text if known else f'{type(error).__name__}: {text}'}{hint}", file=sys.stderr)
         return 2
 

@@ -126,17 +126,18 @@ def _say(line: str) -> None:
 def _mnist(root: Path, split: str, word: str, download: bool = False) -> ImageData | None:
     from torchvision.datasets import MNIST
 
+    raw, expected = root / "MNIST" / "raw", 60_000 if split == "train" else 10_000
+    if not download and not any(raw.glob("*-ubyte*")):
+        return None
     try:
         dataset = MNIST(str(root), train=split == "train", download=download)
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:
         if download:
             raise
-        if isinstance(error, RuntimeError):  # torchvision's word for "not here"
-            return None
-        raise DataError(f"The MNIST files in {root} cannot be read ({error}). Delete that folder's MNIST/raw and run again.") from None
-    expected = 60_000 if split == "train" else 10_000
-    if len(dataset.data) != expected:
-        raise DataError(f"MNIST in {root} has {len(dataset.data)} images, not {expected}. Delete that folder's MNIST/raw and run again.")
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(f"The MNIST files in {raw} cannot be read ({reason}). Delete that folder and run again.") from None
+    if len(dataset.data) != expected or len(dataset.targets) != expected:
+        raise DataError(f"The MNIST files in {raw} hold {len(dataset.data)} images, not {expected}. Delete that folder and run again.")
     return ImageData(dataset.data.unsqueeze(1), dataset.targets.long(), DIGITS, f"MNIST {split}, {word}: {root}")
 
 
@@ -304,7 +305,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)

@@ -58,7 +58,7 @@ def run_demo(out: str | Path, seed: int = 0, *, images: int | None = None, sampl
     config = dataclasses.replace(recipe.train, seed=seed)
     begun = _begun(out / "run")
     if begun is not None and images is None:
-        images, config = begun["train"]["images"], dataclasses.replace(config, dtype=begun["dtype"])
+        images = begun["train"]["images"]
     lap("load")
 
     model, diffusion = recipe.build(seed)

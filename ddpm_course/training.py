@@ -309,11 +309,7 @@ class Trainer:
                 dist.all_reduce(tensor)
             dist.all_reduce(self.first_bad, op=dist.ReduceOp.MAX)
         if (bad := int(self.first_bad)) >= 0:
-            good = f"The checkpoint in {self.run} is from before it. " if self.run and (self.run / "state.safetensors").is_file() else ""
-            raise TrainingError(
-                f"The loss stopped being finite at image {bad:,}. {good}"
-                f"Start again with a smaller lr (now {self.config.lr:g}) or another seed (now {self.config.seed})."
-            )
+            raise self._lost(bad)
         sums, counts = self.loss_sum.tolist(), self.loss_count.tolist()
         rate = self.seen / max(self.seconds, 1e-9)
         record = {
@@ -333,6 +329,13 @@ class Trainer:
                 self.tensorboard.add_scalar(name, record[name], self.seen)
         if self.report is not None and self.world.rank == 0:
             self.report(record)
+
+    def _lost(self, image: int) -> TrainingError:
+        kept = self.run is not None and (self.run / "state.safetensors").is_file()
+        return TrainingError(
+            f"The loss stopped being finite at image {image:,}. {f'The checkpoint in {self.run} is from before it. ' if kept else ''}"
+            f"Start again with a smaller lr (now {self.config.lr:g}) or another seed (now {self.config.seed})."
+        )
 
     def _preview(self) -> None:
         """A grid of samples, a column a label, always from the same noise: previews/<images seen>.png and TensorBoard."""
@@ -370,7 +373,7 @@ class Trainer:
         if self.run is None or self.world.rank != 0:
             return
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            return  # never keep weights that are lost; the next record names the image
+            raise self._lost(self.seen)  # lost weights are never kept
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():

@@ -189,7 +189,8 @@ def test_stronger_guidance_says_the_label_more_often_and_varies_less():
     y = torch.zeros(400, dtype=torch.int64)
     samples = {}
     for scale in (0.0, 1.0, 3.0):
-        *_, last = sample_steps(Diffusion(SCHEDULE, "x0"), Guided(denoiser, scale), randn(400, 1, 1, 1, seed=2), y=y, timesteps=50, solver="ddim")
+        xT = randn(400, 1, 1, 1, seed=2)
+        *_, last = sample_steps(Diffusion(SCHEDULE, "x0"), Guided(denoiser, scale), xT, y=y, timesteps=50, solver="ddim")
         samples[scale] = last.x.flatten()
     said = {scale: float((x > 0).float().mean()) for scale, x in samples.items()}
     assert abs(said[0.0] - float((points > 0).float().mean())) < 0.1  # unconditional: both classes

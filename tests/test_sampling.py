@@ -301,8 +301,8 @@ def test_levels_may_be_tensors():
                                      {"solver": "ddim", "eta": 1.0}, {"solver": "dpmpp"}])  # fmt: skip
 def test_samples_of_finite_data_are_the_data(schedule, options):
     images = randn(6, 1, 3, 3).clamp(-1, 1)
-    steps = sample_steps(Diffusion(schedule, "x0"), EmpiricalDenoiser(images, schedule), randn(64, 1, 3, 3, seed=1), generator=seeded(2), **options)
-    *_, last = steps
+    denoiser, xT = EmpiricalDenoiser(images, schedule), randn(64, 1, 3, 3, seed=1)
+    *_, last = sample_steps(Diffusion(schedule, "x0"), denoiser, xT, generator=seeded(2), **options)
     distance, nearest = torch.cdist(last.x.flatten(1), images.flatten(1)).min(1)
     assert float(distance.max()) < 1e-2
     assert len(nearest.unique()) >= 5  # all six, save for chance
@@ -348,7 +348,8 @@ def test_spacing_chooses_the_timesteps(spacing, expected):
 @pytest.mark.parametrize("options", [{"variance": "large"}, {"variance": "small"}, {"solver": "ddim", "eta": 1.0}])
 @pytest.mark.parametrize("timesteps", [[99, 50, 10], [10, 0], [99]])
 def test_no_noise_on_the_last_step(options, timesteps):
-    *_, last = sample_steps(Diffusion(SCHEDULES["linear"], "x0"), rough_model, randn(2, 1, 3, 3), timesteps=timesteps, generator=seeded(), **options)
+    diffusion, xT = Diffusion(SCHEDULES["linear"], "x0"), randn(2, 1, 3, 3)
+    *_, last = sample_steps(diffusion, rough_model, xT, timesteps=timesteps, generator=seeded(), **options)
     assert last.s == -1 and torch.allclose(last.x, last.x0, atol=1e-5)
 
 

@@ -79,8 +79,7 @@ def test_the_output_depends_on_image_time_and_label(config):
     model = awake(config)
     x = X[:1].expand(4, -1, -1, -1)
     t, y = torch.full((4,), 300), torch.full((4,), 2)
-    by_image, by_time, by_label = model(X, t, y), model(x, T, y), model(x, t, Y)
-    for out in (by_image, by_time, by_label):
+    for out in (model(X, t, y).detach(), model(x, T, y).detach(), model(x, t, Y).detach()):
         distances = torch.cdist(out.flatten(1), out.flatten(1)) + 100 * torch.eye(4)
         assert float(distances.min()) > 1e-3
     assert torch.allclose(model(x, t, y), model(x, t, y)[:1].expand_as(x), atol=1e-5)
@@ -89,7 +88,7 @@ def test_the_output_depends_on_image_time_and_label(config):
 def test_neighbouring_times_are_told_apart():
     model = awake(SMALL)
     x, t = X[:1].expand(4, -1, -1, -1), torch.tensor([998, 999, 0, 1])
-    out = model(x, t)
+    out = model(x, t).detach()
     assert float((out[0] - out[1]).abs().max()) > 1e-4 and float((out[2] - out[3]).abs().max()) > 1e-4
 
 
@@ -170,12 +169,11 @@ def smooth_images(n, side):
 
 def test_it_learns_eight_images_by_heart():
     torch.manual_seed(0)
-    model = UNet(UNetConfig(in_channels=1, image_size=8, channels=(16, 32), num_classes=8, groups=4, head_channels=16))
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    x0, y, t = smooth_images(8, 8).repeat(4, 1, 1, 1), torch.arange(8).repeat(4), torch.arange(32) * 30
-    noise = randn(32, 1, 8, 8, seed=4)
-    signal = torch.linspace(0.95, 0.05, 32).reshape(-1, 1, 1, 1)
-    xt = signal * x0 + (1 - signal**2).sqrt() * noise
+    model = UNet(UNetConfig(in_channels=1, image_size=8, channels=(8, 16), num_classes=8, groups=4, head_channels=16))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    x0, y, t = smooth_images(8, 8).repeat(2, 1, 1, 1), torch.arange(8).repeat(2), torch.arange(16) * 60
+    signal = torch.linspace(0.95, 0.05, 16).reshape(-1, 1, 1, 1)
+    xt = signal * x0 + (1 - signal**2).sqrt() * randn(16, 1, 8, 8, seed=4)
     losses = []
     for _ in range(150):
         loss = F.mse_loss(model(xt, t, y), x0)
@@ -184,7 +182,7 @@ def test_it_learns_eight_images_by_heart():
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[0] == pytest.approx(float(x0.square().mean()), rel=1e-5)  # a fresh network answers 0
-    assert losses[-1] < losses[0] / 50
+    assert losses[-1] < losses[0] / 20, losses[-1] / losses[0]
 
 
 # The time embedding
@@ -207,11 +205,18 @@ def test_sinusoidal_time_is_the_formula(width):
 
 @pytest.mark.parametrize("dtype, rounding", [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
 def test_sinusoidal_time_keeps_its_angles_in_a_half_precision_model(dtype, rounding):
-    # The output may be rounded, the frequencies may not: times 999, that would be another time.
-    ours = SinusoidalTime(64).to(dtype)(torch.tensor([999, 3]))
+    # The output may be rounded, the frequencies may not: times 999, a rounded one is another time.
+    ours = SinusoidalTime(64).to(dtype)(torch.tensor([999, 3])).double().numpy()
     expected = np.stack([time_embedding(v, 64) for v in (999, 3)])
-    assert ours.dtype == dtype
-    assert np.abs(ours.double().numpy() - expected).max() < rounding + 2e-4
+    assert np.abs(ours - expected).max() < rounding + 2e-4
+
+
+def test_a_bfloat16_network_answers_nearly_the_same():
+    model = awake(SMALL)
+    expected = model(X, T, Y).detach()
+    out = model.to(torch.bfloat16)(X.bfloat16(), T, Y).detach()
+    assert out.dtype == torch.bfloat16
+    assert float((out.float() - expected).square().mean() / expected.square().mean()) < 1e-3
 
 
 def test_frequencies_are_no_part_of_a_checkpoint():
@@ -253,7 +258,7 @@ def test_the_error_names_the_divisor():
         {"conditioning": "film"},
         {"dropout": 1.5},
         {"head_channels": 0},
-        {"channels": (32, 96), "head_channels": 20},
+        {"channels": (32, 96), "head_channels": 13},
     ],
     ids=str,
 )

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ddpm_course.checkpoints import SHIPPED, CheckpointError, load_judge, save_model
 from ddpm_course.data import load_data
+from ddpm_course.machine import describe_device
 from ddpm_course.metrics import label_accuracy, train_judge
-from ddpm_course.training import describe_device
 
 
 def main() -> int:
