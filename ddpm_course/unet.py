@@ -214,14 +214,17 @@ class Attention(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the side by nearest neighbour, then a 3x3 convolution."""
+    """A 3x3 convolution, then twice the side by nearest neighbour.
+
+    Ho et al. take them in the other order, which does the same convolution on four times as many pixels.
+    """
 
     def __init__(self, width: int):
         super().__init__()
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return F.interpolate(self.conv(x), scale_factor=2.0, mode="nearest")
 
 
 def zero_(layer: nn.Conv2d) -> nn.Conv2d:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_course.unet import SinusoidalTime, UNet, UNetConfig
+from ddpm_course.unet import Attention, ResidualBlock, SinusoidalTime, UNet, UNetConfig
 
 SMALL = UNetConfig(in_channels=2, image_size=8, channels=(8, 16), attention=(4,), num_classes=5, groups=4, head_channels=4)
 
@@ -53,6 +53,27 @@ def test_num_classes_adds_an_embedding_with_a_null_row():
 
 def test_a_fresh_network_answers_zero(config):
     assert torch.equal(UNet(config)(X, T, Y), torch.zeros_like(X))
+
+
+def test_a_fresh_block_passes_its_input_on(config):
+    x, emb = randn(2, 8, 4, 4), randn(2, 32, seed=1)
+    assert torch.equal(ResidualBlock(8, 8, 32, config)(x, emb), x)
+    assert torch.equal(Attention(8, config)(x), x)
+
+
+def test_scale_and_shift_stand_where_the_norm_puts_them():
+    # With scale -1 nothing but the shift is left of the branch: it forgets x, and follows the shift.
+    block = ResidualBlock(8, 8, 32, replace(SMALL, conditioning="scale-shift"))
+    torch.nn.init.normal_(block.conv2.weight)
+    torch.nn.init.zeros_(block.condition.weight)
+    emb, branches = torch.zeros(2, 32), []
+    for shift in (0.5, 1.5):
+        with torch.no_grad():
+            block.condition.bias.copy_(torch.cat([-torch.ones(8), torch.full((8,), shift)]))
+            x = randn(2, 8, 4, 4)
+            branches.append(block(x, emb) - x)
+        assert torch.allclose(branches[-1][0], branches[-1][1], atol=1e-5)
+    assert float((branches[0] - branches[1]).abs().max()) > 0.1
 
 
 def test_every_parameter_gets_a_gradient(config):
