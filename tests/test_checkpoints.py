@@ -67,7 +67,10 @@ def test_float16_halves_the_file_and_comes_back_as_float32(saved, tmp_path):
     torch.testing.assert_close(output(loaded), output(model), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("schedule", [NoiseSchedule.linear(50), NoiseSchedule.cosine(30, s=0.01), NoiseSchedule.from_betas([0.1, 0.2, 0.5])])
+@pytest.mark.parametrize(
+    "schedule", [NoiseSchedule.linear(50), NoiseSchedule.cosine(30, s=0.01), NoiseSchedule.from_betas([0.1, 0.2, 0.5])],
+    ids=["linear", "cosine", "from_betas"],
+)
 @pytest.mark.parametrize(("prediction", "gamma"), [("eps", 5.0), ("x0", None)])
 def test_diffusion_comes_back(tmp_path, schedule, prediction, gamma):
     model, diffusion = build(unet=SMALL)

@@ -25,7 +25,7 @@ from ddpm_course.data import to_float
 from ddpm_course.training import TrainingError, batch_indices
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch.utils.tensorboard", "tiny"])
+CONTEXT.set_forkserver_preload(["torch.utils.tensorboard", "torchvision.datasets"])
 TIMES = ("images_per_second", "seconds_left")  # what no two runs share
 
 

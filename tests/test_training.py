@@ -90,7 +90,9 @@ def test_every_epoch_is_a_permutation(n, seed, epoch):
     assert sorted(batch_indices(n, epoch * n, n, seed).tolist()) == list(range(n))
 
 
-@given(n=st.integers(1, 40), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=12), start=st.integers(0, 100), seed=st.integers(0, 99))
+@given(
+    n=st.integers(1, 40), sizes=st.lists(st.integers(1, 50), min_size=1, max_size=12), start=st.integers(0, 100), seed=st.integers(0, 99)
+)
 def test_order_does_not_depend_on_the_batch_size(n, sizes, start, seed):
     whole = batch_indices(n, start, sum(sizes), seed)
     positions = [start + sum(sizes[:i]) for i in range(len(sizes))]
@@ -404,7 +406,7 @@ def test_weights_that_turn_nan_are_never_kept(tmp_path):
     assert_finite_and_loadable(tmp_path, before=13 * 16)
 
 
-def test_an_interrupt_after_the_nan_does_not_keep_lost_weights(tmp_path):
+def test_an_interrupt_after_the_nan_keeps_no_lost_weights_and_names_the_image(tmp_path):
     def stop(record):
         if record["images"] == 192:
             raise RuntimeError("stop here")
@@ -416,7 +418,9 @@ def test_an_interrupt_after_the_nan_does_not_keep_lost_weights(tmp_path):
     one = Trainer(*build(), data, TRAIN, CPU, tmp_path)
     while one.seen < 224:
         one.step()
-    one._save()
+    with pytest.raises(TrainingError) as error:
+        one._save()
+    assert image_in(error) == 192
     assert (tmp_path / "state.safetensors").read_bytes() == before
 
 
