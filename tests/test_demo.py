@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import RECIPE, offline  # noqa: F401
+from tiny import RECIPE, digits, offline  # noqa: F401
 
 from ddpm_course import demo
 from ddpm_course.data import DataError, load_data
 from ddpm_course.demo import FEWEST, MOST, plan_images, run_demo, write_grid
 
 
+def shrink(patch):
+    """The demo with a tiny network, on a thousand of the offline digits."""
+    patch.setattr(demo, "get_recipe", lambda name: {"demo": RECIPE}[name])
+    patch.setattr(demo, "load_data", lambda name, download: digits(1000))
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """The demo with a tiny network, on the offline digits."""
-    monkeypatch.delenv("DDPM_COURSE_DATA", raising=False)
-    monkeypatch.setattr(demo, "get_recipe", lambda name: {"demo": RECIPE}[name])
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +32,8 @@ def done(tmp_path_factory):
     """One finished demo: its folder, what it returned, what it said."""
     said = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("DDPM_COURSE_DATA", raising=False)
+        shrink(patch)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(demo, "get_recipe", lambda name: RECIPE)
         out = tmp_path_factory.mktemp("demo") / "new" / "folder"
         return out, run_demo(out, images=640, samples=100, say=said.append), said
 
@@ -186,5 +189,6 @@ def test_grid_shows_every_pixel_enlarged(tmp_path, channels):
         assert np.array_equal(tile, pixels[row + 1 : row + 10 : 2, column + 1 : column + 10 : 2])
 
 
-def test_offline_digits_are_what_the_demo_learns_from():
+def test_offline_digits_are_what_the_demo_learns_from(monkeypatch):
+    monkeypatch.delenv("DDPM_COURSE_DATA", raising=False)
     assert len(load_data("mnist", download=False)) == 5000
