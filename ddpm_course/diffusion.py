@@ -16,7 +16,7 @@ PREDICTIONS = ("eps", "v", "x0")
 
 def q_step(schedule: NoiseSchedule, x_prev: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """One step of noising, x_t given x_{t-1} (Ho et al. 2020, eq. 2). t: int64 (B,) in {0..T-1}."""
-    _check_t(schedule, t)
+    schedule.check(t, x_prev, first=0)  # a network or a beta is asked for: the clean level -1 is no timestep
     beta = schedule.betas[t].reshape(-1, *[1] * (x_prev.ndim - 1))
     return (1 - beta).sqrt() * x_prev + beta.sqrt() * noise
 
@@ -32,7 +32,7 @@ def posterior(schedule: NoiseSchedule, x0: Tensor, xt: Tensor, t: Tensor, s: Ten
 
     At s = -1 the mean is x_0 and the variance 0.
     """
-    _check_t(schedule, t)
+    schedule.check(t, xt, first=0)
     s = t - 1 if s is None else s
     if t.device.type == "cpu" and bool((s >= t).any()):
         raise ValueError("The posterior walks back: every s must be smaller than its t.")
@@ -89,7 +89,7 @@ class Diffusion(nn.Module):
             t = torch.randint(self.schedule.T, (len(x0),), generator=generator, device=device).to(x0.device)
         if noise is None:
             noise = torch.randn(x0.shape, generator=generator, device=device).to(x0)
-        _check_t(self.schedule, t)
+        self.schedule.check(t, x0, first=0)
         if noise.shape != x0.shape:
             raise ValueError(f"noise has shape {tuple(noise.shape)}, the images {tuple(x0.shape)}: they must agree.")
         output = model(q_sample(self.schedule, x0, t, noise), t, y)
@@ -100,8 +100,10 @@ class Diffusion(nn.Module):
 
     def denoise(self, model, xt: Tensor, t: Tensor, y: Tensor | None = None, *, clip: bool = True) -> tuple[Tensor, Tensor]:
         """The network's guess (x0, eps), both of xt's shape; with `clip`, x0 in [-1, 1] and eps recomputed to match it."""
-        _check_t(self.schedule, t)
+        self.schedule.check(t, xt, first=0)
         output = model(xt, t, y).float()
+        if output.shape != xt.shape:
+            raise ValueError(f"The model returned {tuple(output.shape)} for images of {tuple(xt.shape)}: they must agree.")
         signal, sigma = _signal_and_sigma(self.schedule, t, xt)
         if self.prediction == "eps":
             x0 = (xt - sigma * output) / signal
@@ -120,9 +122,3 @@ def _signal_and_sigma(schedule: NoiseSchedule, t: Tensor, like: Tensor) -> tuple
     """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped to broadcast with `like`."""
     log = schedule.log_at(t, like)
     return (log / 2).exp(), (-torch.expm1(log)).sqrt()
-
-
-def _check_t(schedule: NoiseSchedule, t: Tensor) -> None:
-    """Where a network or a beta is asked for, the clean level -1 is no timestep."""
-    if t.device.type == "cpu" and len(t) and (int(t.min()) < 0 or int(t.max()) >= schedule.T):
-        raise ValueError(f"t must lie in 0..{schedule.T - 1}; it runs from {int(t.min())} to {int(t.max())}.")

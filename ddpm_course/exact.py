@@ -62,7 +62,10 @@ class EmpiricalDenoiser(nn.Module):
         if y is not None:
             if self.labels is None:
                 raise ValueError("This EmpiricalDenoiser has no labels: build it with labels=... to ask for one.")
-            logits = logits.masked_fill((y[:, None] != self.labels) & (y[:, None] != self.null_label), -torch.inf)
+            keep = (y[:, None] == self.labels) | (y[:, None] == self.null_label)
+            if y.device.type == "cpu" and not bool(keep.any(1).all()):
+                raise ValueError(f"No image has one of the labels {y.unique().tolist()}: ask for a label that the data have.")
+            logits = logits.masked_fill(~keep, -torch.inf)
         return logits.softmax(1)
 
     def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:

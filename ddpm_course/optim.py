@@ -23,7 +23,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: its gradients are made outside
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[nn.Parameter]] = {}  # matrices of one shape are orthogonalised together
+            by_shape: dict[torch.Size, list[Tensor]] = {}  # matrices of one shape are orthogonalised together
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)

@@ -48,7 +48,7 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(16, 64), num_classes=10, patch=2, groups=8)
+_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(16, 64), num_classes=10, patch=2, conditioning="scale-shift", groups=8)
 _CIFAR = UNetConfig(in_channels=3, image_size=32, channels=(128, 256), blocks=2, attention=(16, 8), num_classes=10, patch=1)
 
 RECIPES = {

@@ -100,12 +100,16 @@ class NoiseSchedule(nn.Module):
 
     def log_at(self, t: Tensor, like: Tensor) -> Tensor:
         """log alpha_bar_t, shaped as `at`: 1 - alpha_bar_t is -expm1 of it, without loss of digits."""
-        if t.shape != like.shape[:1] or t.is_floating_point():
-            raise ValueError(f"t must be integers of shape ({len(like)},), one for each image, not {t.dtype} {tuple(t.shape)}.")
-        if t.device.type == "cpu" and len(t) and (int(t.min()) < -1 or int(t.max()) >= self.T):
-            raise ValueError(f"t must lie in -1..{self.T - 1}; it runs from {int(t.min())} to {int(t.max())}.")
+        self.check(t, like)
         values = self.log_alpha_bar[t.clamp(min=0)].where(t >= 0, 0.0)
         return values.reshape(-1, *[1] * (like.ndim - 1))
+
+    def check(self, t: Tensor, like: Tensor, first: int = -1) -> None:
+        """ValueError unless t is int64 (B,) in {first..T-1}, one for each image of `like`. Values are checked on the CPU alone."""
+        if t.shape != like.shape[:1] or t.is_floating_point():
+            raise ValueError(f"t must be integers of shape ({len(like)},), one for each image, not {t.dtype} {tuple(t.shape)}.")
+        if t.device.type == "cpu" and len(t) and (int(t.min()) < first or int(t.max()) >= self.T):
+            raise ValueError(f"t must lie in {first}..{self.T - 1}; it runs from {int(t.min())} to {int(t.max())}.")
 
     def levels(self, timesteps: list[int]) -> list[float]:
         """alpha_bar of each timestep as Python floats: what a sampler, whose batch shares one t, computes with."""

@@ -47,8 +47,11 @@ class UNetConfig:
         object.__setattr__(self, "attention", tuple(self.attention))
         if self.conditioning not in ("add", "scale-shift"):
             raise ValueError(f"conditioning must be 'add' or 'scale-shift', not {self.conditioning!r}.")
-        if not self.channels or min(self.channels) < 1 or self.blocks < 1 or self.patch < 1 or self.image_size < 1:
-            raise ValueError("A U-Net needs at least one level, one block, one channel, and patches of at least one pixel.")
+        if not self.channels:
+            raise ValueError("A U-Net needs at least one level: channels=(64,) for instance.")
+        numbers = (*self.channels, self.in_channels, self.image_size, self.blocks, self.patch, self.groups, self.head_channels)
+        if min(numbers) < 1:
+            raise ValueError("channels, in_channels, image_size, blocks, patch, groups and head_channels must be at least 1.")
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, or None for an unconditional model, not {self.num_classes}.")
         divisor = self.patch * 2 ** (len(self.channels) - 1)
@@ -84,9 +87,8 @@ class UNet(nn.Module):
         def block(inputs: int, outputs: int, side: int) -> ResidualBlock:
             return ResidualBlock(inputs, outputs, embedding, config, attention=side in config.attention)
 
-        self.embed_time = nn.Sequential(
-            SinusoidalTime(embedding // 4), nn.Linear(embedding // 4, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
+        self.sinusoids = SinusoidalTime(embedding // 4)
+        self.embed_time = nn.Sequential(nn.Linear(embedding // 4, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.embed_label = nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
 
         self.inlet = nn.Conv2d(pixels, first, 3, padding=1)
@@ -115,7 +117,7 @@ class UNet(nn.Module):
 
     def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         self._check(xt, t, y)
-        emb = self.embed_time(t)
+        emb = self.embed_time(self.sinusoids(t).to(self.inlet.weight.dtype))
         if self.embed_label is not None and self.null_label is not None:
             emb = emb + self.embed_label(torch.full_like(t, self.null_label) if y is None else y)
         emb = F.silu(emb)
@@ -159,17 +161,16 @@ class UNet(nn.Module):
 class SinusoidalTime(nn.Module):
     """t (B,) -> (B, width): sines and cosines of t at wavelengths from 2 pi to 10,000 * 2 pi (Vaswani et al. 2017)."""
 
-    frequencies: Tensor
-
     def __init__(self, width: int):
         super().__init__()
-        half = width // 2
         self.width = width
-        self.register_buffer("frequencies", torch.exp(-math.log(10_000) * torch.arange(half) / max(half - 1, 1)), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        angle = t[:, None].float() * self.frequencies.float()
-        return F.pad(torch.cat([angle.sin(), angle.cos()], 1), (0, self.width % 2)).to(self.frequencies.dtype)
+        # Made here in float32, no buffer: a frequency rounded to bfloat16 with its model, times 999, is another time.
+        half = self.width // 2
+        frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / max(half - 1, 1))
+        angle = t[:, None].float() * frequencies
+        return F.pad(torch.cat([angle.sin(), angle.cos()], 1), (0, self.width % 2))
 
 
 class ResidualBlock(nn.Module):
