@@ -23,7 +23,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: its gradients are made outside
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = {}  # matrices of one shape are orthogonalised together
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}  # matrices of one shape are orthogonalised together
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
@@ -33,11 +33,14 @@ class Muon(torch.optim.Optimizer):
                     state = self.state[parameter]
                     if not state:
                         state["momentum"] = torch.zeros_like(parameter)
-                    state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                    updates.append(parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1))
+                    momentum, grad = state["momentum"], parameter.grad
+                    assert grad is not None
+                    momentum.lerp_(grad, 1 - group["momentum"])
+                    updates.append(grad.lerp(momentum, group["momentum"]).flatten(1))
                 rows, columns = updates[0].shape
                 steps = orthogonalized(torch.stack(updates)) * max(1.0, rows / columns) ** 0.5
-                torch._foreach_add_(parameters, [step.reshape(shape) for step in steps], alpha=-group["lr"])
+                for parameter, step in zip(parameters, steps, strict=True):
+                    parameter.add_(step.reshape(shape), alpha=-group["lr"])
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
