@@ -88,7 +88,7 @@ def measure(name: str, recipe: Recipe, seconds: float, seed: int) -> dict:
         "label_accuracy": found.accuracy.value, "low": round(found.accuracy.low, 3), "high": round(found.accuracy.high, 3),
         "label_accuracy_scale_2": label_accuracy(judge, guided, labels[:200]).value,
         "frechet_distance": round(found.frechet, 2), "frechet_floor": round(found.frechet_floor, 2),
-        "diversity_ratio": round(found.diversity / found.diversity_real, 3),
+        "diversity_pixels": round(found.diversity_pixels.ratio, 3),
     }
 
 

@@ -155,7 +155,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         ("label accuracy", str(found.accuracy) if found.accuracy else "unconditional: not asked", ""),
         ("Frechet distance", f"{found.frechet:.3f}", f"{found.frechet_floor:.3f}"),
         ("kernel distance x 1000", f"{found.kernel[0] * 1e3:.3f} +- {found.kernel[1] * 1e3:.3f}", f"{found.kernel_floor[0] * 1e3:.3f}"),
-        ("diversity within a label", f"{found.diversity:.2f}", f"{found.diversity_real:.2f}"),
+        ("diversity within a label", f"{found.diversity.drawn:.2f}", f"{found.diversity.real:.2f}"),
+        ("the same, in pixels", f"{found.diversity_pixels.drawn:.2f}", f"{found.diversity_pixels.real:.2f}"),
         ("near-copies of training images", f"{found.near_copies} of {arguments.n}", f"about {arguments.n // 100}"),
     ]
     print(f"{'':32}{'drawn':>28}{'real':>12}")

@@ -226,12 +226,25 @@ def _feature_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A figure of the samples, and the same figure of as many real images."""
+
+    drawn: float
+    real: float
+
+    @property
+    def ratio(self) -> float:
+        """drawn / real"""
+        return self.drawn / self.real
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found. Distances and diversity are measured on the judge's features."""
+    """What `evaluate` found. Distances are measured on the judge's features, diversity there and in pixels."""
 
     accuracy: Proportion | None
-    diversity: float
-    diversity_real: float
+    diversity: Beside
+    diversity_pixels: Beside
     frechet: float
     frechet_floor: float
     kernel: tuple[float, float]
@@ -261,8 +274,8 @@ def evaluate(judge: Judge, images: Tensor, labels: Tensor | None, data: ImageDat
     read = labels if labels is not None else torch.cat([judge(part).argmax(1) for part in images.split(500)])
     return Evaluation(
         accuracy=label_accuracy(judge, images, labels) if labels is not None else None,
-        diversity=diversity(drawn_features, read),
-        diversity_real=diversity(real_features, real.labels),
+        diversity=Beside(diversity(drawn_features, read), diversity(real_features, real.labels)),
+        diversity_pixels=Beside(diversity(to_float(images), read), diversity(to_float(real.images), real.labels)),
         frechet=frechet_distance(drawn_features[:n], reference_features),
         frechet_floor=frechet_distance(real_features, reference_features),
         kernel=kernel_distance(drawn_features, reference_features),
