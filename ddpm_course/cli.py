@@ -186,7 +186,7 @@ def _labels(words: list[str] | None, loaded: Loaded, per_label: int) -> torch.Te
         return None
     wanted = []
     for word in words or map(str, range(classes)):
-        label = names.index(word) if word in names else int(word) if word.lstrip("-").isdigit() else -1
+        label = names.index(word) if word in names else int(word) if word.removeprefix("-").isdecimal() else -1
         if not 0 <= label < classes:
             raise ValueError(f"No label {word!r}: use 0 to {classes - 1}, or one of {', '.join(names)}.")
         wanted.append(label)

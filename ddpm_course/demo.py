@@ -105,7 +105,8 @@ def run_demo(out: str | Path, seed: int = 0, *, images: int | None = None, sampl
         "near_copies_rule": figures.near_copies_rule,
         "sampler": {"solver": "ddpm", "steps": STEPS},
     }
-    write_grid(out / "digits.png", drawn[:100].reshape(10, 10, 1, 28, 28).transpose(0, 1).flatten(0, 1))
+    columns = min(10, samples // 10)
+    write_grid(out / "digits.png", drawn[: 10 * columns].reshape(columns, 10, 1, 28, 28).transpose(0, 1).flatten(0, 1), columns)
     with atomic_file(out / "samples.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, images=drawn[:, 0].numpy(), labels=labels.numpy())
     write_json(out / "report.json", summary)

@@ -174,15 +174,16 @@ def kernel_distance(a: Tensor, b: Tensor, subsets: int = 100, size: int = 500, s
 def diversity(features: Tensor, labels: Tensor) -> float:
     """Mean Euclidean distance between two different samples of one label, averaged over the labels.
 
-    features: (N, D), of the judge or flattened pixels; at least two samples of each label.
+    features: (N, D), of the judge or flattened pixels; a label with a single sample is left out.
     """
     features = features.flatten(1).double()
     values = []
     for label in labels.unique():
         group = features[labels == label]
-        if len(group) < 2:
-            raise ValueError(f"Diversity within label {int(label)} needs at least two samples of it.")
-        values.append(torch.cdist(group, group).sum() / (len(group) * (len(group) - 1)))
+        if len(group) > 1:
+            values.append(torch.cdist(group, group).sum() / (len(group) * (len(group) - 1)))
+    if not values:
+        raise ValueError("Diversity within a label needs at least two samples of one: draw more.")
     return float(torch.stack(values).mean())
 
 
@@ -269,7 +270,10 @@ def evaluate(judge: Judge, images: Tensor, labels: Tensor | None, data: ImageDat
     """
     n = min(len(images), len(data) // 2)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    real, reference = data[order[:n]], held_out if held_out is not None else data[order[n:]]
+    order = order[data.labels[order].argsort(stable=True)]  # by label: both parts hold the labels in the same shares
+    chosen = torch.zeros(len(data), dtype=torch.bool)
+    chosen[order[torch.arange(n) * len(data) // n]] = True
+    real, reference = data[chosen], held_out if held_out is not None else data[~chosen]
     drawn_features, real_features, reference_features = (features_of(judge, i) for i in (images, real.images, reference.images))
     read = labels if labels is not None else torch.cat([judge(part).argmax(1) for part in images.split(500)])
     return Evaluation(

