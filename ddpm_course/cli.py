@@ -73,21 +73,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="NAME_OR_PATH", help="a shipped model, a run's folder, or a .safetensors file")
     command.add_argument("--labels", nargs="+", help="numbers or class names; default: every label")
     command.add_argument("--per-label", type=_positive, default=8)
-    command.add_argument("--steps", type=_positive, default=25)
-    command.add_argument("--solver", choices=SOLVERS, default="ddpm")
-    command.add_argument("--guidance", type=float, default=1.0, help="scale: 0 unconditional, 1 conditional, above 1 guided")
-    command.add_argument("--seed", type=_count, default=0)
+    _add_sampler(command)
     command.add_argument("--out", type=Path, default=Path("samples.png"), help=".png for a grid, .npz for arrays")
     command.set_defaults(run=_sample)
 
     command = commands.add_parser("evaluate", help="label accuracy, distances, diversity, near-copies; a table and JSON")
     command.add_argument("model", metavar="NAME_OR_PATH")
     command.add_argument("--n", type=_positive, default=1000, help="how many images to draw (default: 1000)")
-    command.add_argument("--guidance", type=float, default=1.0)
-    command.add_argument("--seed", type=_count, default=0)
+    _add_sampler(command)
     command.add_argument("--out", type=Path, help="write the JSON there, too")
     command.set_defaults(run=_evaluate)
     return parser
+
+
+def _add_sampler(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--steps", type=_positive, default=25)
+    command.add_argument("--solver", choices=SOLVERS, default="ddpm")
+    command.add_argument("--guidance", type=float, default=1.0, help="scale: 0 unconditional, 1 conditional, above 1 guided")
+    command.add_argument("--seed", type=_count, default=0)
 
 
 def _recipes_in_words() -> str:
@@ -124,7 +127,7 @@ def _sample(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--out must end in .png or .npz, not {arguments.out.suffix or 'nothing'!r}.")
     labels = _labels(arguments.labels, loaded, arguments.per_label)
     n = arguments.per_label * 8 if labels is None else None
-    images = _draw(loaded, labels, n, arguments, solver=arguments.solver, timesteps=arguments.steps)
+    images = _draw(loaded, labels, n, arguments)
     if arguments.out.suffix == ".npz":
         pixels = images[:, 0] if images.shape[1] == 1 else images.permute(0, 2, 3, 1)
         with atomic_file(arguments.out) as temporary, open(temporary, "wb") as file:
@@ -162,18 +165,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     print(f"{'':32}{'drawn':>28}{'real':>12}")
     for name, drawn, real in rows:
         print(f"{name:32}{drawn:>28}{real:>12}")
-    figures = {"model": str(arguments.model), "n": arguments.n, "guidance": arguments.guidance, "seed": arguments.seed,
-               "data": data.source, "reference": held_out.source if held_out else "the other training images", **dataclasses.asdict(found)}
+    asked = {key: getattr(arguments, key) for key in ("n", "guidance", "solver", "steps", "seed")}
+    reference = held_out.source if held_out else "the other training images"
+    figures = {"model": str(arguments.model), **asked, "data": data.source, "reference": reference, **dataclasses.asdict(found)}
     print(json.dumps(figures))
     if arguments.out:
         write_json(arguments.out, figures)
     return 0
 
 
-def _draw(loaded: Loaded, labels: torch.Tensor | None, n: int | None, arguments: argparse.Namespace, **options) -> torch.Tensor:
+def _draw(loaded: Loaded, labels: torch.Tensor | None, n: int | None, arguments: argparse.Namespace) -> torch.Tensor:
     images = sample(
         loaded.diffusion, loaded.model.to(pick_device()), labels=labels, n=n, seed=arguments.seed, scale=arguments.guidance,
-        batch_size=100, progress=_batches, **options,
+        solver=arguments.solver, timesteps=arguments.steps, batch_size=100, progress=_batches,
     )
     return to_uint8(images).cpu()
 

