@@ -410,7 +410,8 @@ def test_clip_bounds_every_guess():
         {"generator": [seeded(0)]},
         {"generator": [seeded(0)] * 3},
     ],
-    ids=str, ids=lambda options: "-".join(sorted(options)))
+    ids=lambda options: "-".join(sorted(options)),  # not str: an address differs between parallel workers
+)
 def test_an_option_that_cannot_be_had_is_refused_at_once(options):
     # At the call, not at the first step: nothing is iterated here.
     with pytest.raises(ValueError):
