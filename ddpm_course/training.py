@@ -7,6 +7,7 @@ resumed run, and a run with another number of processes, do the same work.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import copy
 import dataclasses
@@ -183,21 +184,17 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: Train
     is using or that holds another run, and for a batch that the processes cannot share.
     """
     device = torch.device(device) if device is not None else pick_device()
-    world, owns_group = _join(device, config)
-    try:
-        with contextlib.ExitStack() as stack:
-            run = Path(run_dir) if run_dir is not None else None
-            if run is not None and world.rank == 0:
-                stack.enter_context(_locked(run))
-            stop = stack.enter_context(_stop_requested())
-            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-            trainer = Trainer(model, diffusion, data, config, device, run, world, report)
-            if trainer.tensorboard is not None:
-                stack.callback(trainer.tensorboard.close)
-            return trainer.train(stop)
-    finally:
-        if owns_group:
-            dist.destroy_process_group()
+    world = _join(device, config)
+    with contextlib.ExitStack() as stack:
+        run = Path(run_dir) if run_dir is not None else None
+        if run is not None and world.rank == 0:
+            stack.enter_context(_locked(run))
+        stop = stack.enter_context(_stop_requested())
+        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        trainer = Trainer(model, diffusion, data, config, device, run, world, report)
+        if trainer.tensorboard is not None:
+            stack.callback(trainer.tensorboard.close)
+        return trainer.train(stop)
 
 
 class Trainer:
@@ -445,19 +442,19 @@ def _difference(part: str, old: object, new: object) -> str:
     return f"its {part} is {old}, not {new}"
 
 
-def _join(device: torch.device, config: TrainConfig) -> tuple[_World, bool]:
-    """The process group of torchrun, if there is one; whether it was made here."""
+def _join(device: torch.device, config: TrainConfig) -> _World:
+    """The process group of torchrun, if there is one. It is made once and kept: a second one would read the first one's keys."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 or not dist.is_available():
-        return _World(), False
+        return _World()
     if config.batch_size % size:
         raise TrainingError(f"A batch of {config.batch_size} cannot be shared by {size} processes: choose a multiple of {size}.")
-    owns = not dist.is_initialized()
-    if owns:
+    if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return _World(dist.get_rank(), dist.get_world_size()), owns
+        atexit.register(dist.destroy_process_group)
+    return _World(dist.get_rank(), dist.get_world_size())
 
 
 @contextlib.contextmanager
