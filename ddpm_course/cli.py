@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'Interrupted.'} Run the same command again to go on.", file=sys.stderr)
+        print(f"\n{str(interrupt) or 'Interrupted.'} Run the same command again to go on.", file=sys.stderr)
         return 130
     except Exception as error:
         if os.environ.get("DDPM_COURSE_DEBUG"):
