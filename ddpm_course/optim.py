@@ -43,17 +43,17 @@ class Muon(torch.optim.Optimizer):
                     parameter.add_(step.reshape(shape), alpha=-group["lr"])
 
 
-def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Nearly U V^T of each matrix (..., rows, columns) = U S V^T, by a quintic Newton-Schulz iteration.
+def orthogonalized(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """Nearly U V^T of each of the matrices (B, rows, columns) = U S V^T, by a quintic Newton-Schulz iteration.
 
     The singular values end between about 0.7 and 1.2, which is even enough.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    x = (matrix.mT if tall else matrix) / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(iterations):
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices) / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(iterations):  # x <- a x + (b X + c X^2) x, where X = x x^T
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 

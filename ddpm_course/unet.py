@@ -212,10 +212,11 @@ class Attention(nn.Module):
         self.projection = zero_(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        b, c, height, side = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, height * side).transpose(-1, -2).unbind(1)
-        h = F.scaled_dot_product_attention(q, k, v)
-        return x + self.projection(h.transpose(-1, -2).reshape(x.shape))
+        # (B, 3C, H, W) -> three of (B, heads, HW, C / heads); for channels-last images, without a copy.
+        width = x.shape[1]
+        q, k, v = self.qkv(self.norm(x)).flatten(2).mT.unflatten(2, (3, self.heads, width // self.heads)).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).mT.reshape(x.shape)
+        return x + self.projection(h)
 
 
 class Upsample(nn.Module):

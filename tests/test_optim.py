@@ -68,7 +68,7 @@ def test_ema_warms_up_with_power_three_quarters():
 def test_orthogonalized_keeps_the_singular_vectors_and_evens_the_values(shape):
     matrix = randn(*shape, seed=4)
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-    core = u.T @ orthogonalized(matrix) @ vh.T
+    core = u.T @ orthogonalized(matrix[None])[0] @ vh.T
     values = core.diagonal()
     assert bool(((values > 0.6) & (values < 1.3)).all())
     assert float((core - values.diag()).abs().max()) < 1e-3

@@ -45,8 +45,8 @@ def assert_bit_equal(one, other):
     assert history_of(one) == history_of(other)
 
 
-def start(run_dir, **changes):
-    process = CONTEXT.Process(target=run_alone, args=(run_dir, changes))
+def start(run_dir, pause=0.0, **changes):
+    process = CONTEXT.Process(target=run_alone, args=(run_dir, changes, pause))
     process.start()
     return process
 
@@ -66,19 +66,19 @@ def seen(run_dir) -> int:
 
 @pytest.mark.parametrize("muon_lr", [0.0, 0.01])
 def test_killed_again_and_again_equals_uninterrupted(tmp_path, muon_lr):
-    changes = {"images": 1600, "log_images": 32, "muon_lr": muon_lr}
+    changes = {"images": 1200, "log_images": 32, "muon_lr": muon_lr}
     whole = start(tmp_path / "whole", **changes)
     dice = random.Random(os.urandom(8))
     killed = tmp_path / "killed"
     for _ in range(4):
         begun = seen(killed)
-        process = start(killed, **changes)
+        process = start(killed, pause=0.2, **changes)
         wait_for(lambda begun=begun: seen(killed) > begun, process.is_alive)
-        time.sleep(dice.uniform(0, 0.1))
+        time.sleep(dice.uniform(0, 0.3))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        assert begun < seen(killed) < 1600
+        assert begun < seen(killed) < 1200
     for process in (start(killed, **changes), whole):
         process.join(120)
         assert process.exitcode == 0

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import sys
+import time
 import urllib.error
 from pathlib import Path
 
@@ -56,10 +57,10 @@ def run(run_dir=None, data=None, model=None, **changes):
     return train(model or fresh, diffusion, data or digits(256, 8), config, run_dir, device="cpu", report=report)
 
 
-def run_alone(run_dir, changes, threads=1) -> None:
-    """`run` in a process of its own, with one thread."""
-    torch.set_num_threads(threads)
-    run(run_dir, **changes)
+def run_alone(run_dir, changes, pause=0.0) -> None:
+    """`run` in a process of its own, with one thread; a pause after each record leaves time to kill it."""
+    torch.set_num_threads(1)
+    run(run_dir, report=lambda record: time.sleep(pause), **changes)
 
 
 def randn(*shape, seed=0, dtype=torch.float32):
