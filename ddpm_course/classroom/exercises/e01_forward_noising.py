@@ -252,9 +252,8 @@ Q_SAMPLE = Exercise(
             _mapped(noise=lambda x0, t, noise, alpha_bar: torch.randn_like(x0)),
         "Every image gets the noise of the first one: each needs its own.":
             _mapped(noise=lambda x0, t, noise, alpha_bar: noise[:1].expand_as(x0)),
-        "Every image gets the t of the first one: a batch may hold different timesteps.": (
+        "Every image gets the t of the first one: a batch may hold different timesteps.":
             _mapped(t=lambda x0, t, noise, alpha_bar: t[:1].expand_as(t)),
-        ),
         "It reads alpha_bar one step too early: at t = 0 the index -1 even wraps round to the last entry.":
             _mapped(t=lambda x0, t, noise, alpha_bar: t - 1),
         "It reads alpha_bar one step too early: the table's first entry already belongs to t = 0.": (
@@ -268,10 +267,7 @@ Q_SAMPLE = Exercise(
         ),
         "It counts timesteps from the wrong end of the table.":
             _mapped(t=lambda x0, t, noise, alpha_bar: len(alpha_bar) - 1 - t),
-        "The (B,) weights meet the wrong axis: they broadcast along the width, not along the batch.": (
-            _unshaped,
-            lambda x0, t, noise, alpha_bar: _unshaped(x0, t, noise, alpha_bar.reshape(1, -1)[0]),
-        ),
+        "The (B,) weights meet the wrong axis: they broadcast along the width, not along the batch.": _unshaped,
         "The weights lack a dimension: they meet the channels, not the batch.": _three_dimensions,
         "It needs the same t for all: a whole tensor of timesteps comes in.": (
             lambda x0, t, noise, alpha_bar: alpha_bar[t.item()] ** 0.5 * x0 + (1 - alpha_bar[t.item()]) ** 0.5 * noise,
