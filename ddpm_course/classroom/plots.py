@@ -1,0 +1,190 @@
+"""Pictures in one style: colour-blind-safe, labelled, on a light ground that stays legible in dark mode.
+
+Each function returns a `Picture`, a matplotlib Figure that shows itself once and carries a sentence for those
+who cannot see it. pyplot is not used, so nothing is shown twice and nothing is left open.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .display import bundle
+from .viewer import pixels, png
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: told apart by everyone
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))  # and without colour
+INK, GRID = "#222222", "#DDDDDD"
+DPI, WIDTH = 100, 720
+STYLE: Any = {
+    "figure.dpi": DPI, "savefig.dpi": DPI, "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+    "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "figure.titlesize": 11, "text.color": INK, "axes.labelcolor": INK,
+    "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.8, "lines.linewidth": 2,
+    "legend.frameon": False, "axes.prop_cycle": cycler(color=COLOURS),
+}
+
+
+class Picture(Figure):
+    """A Figure with `alt`, the sentence that says what is to be seen."""
+
+    alt: str = ""
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        return bundle(self.alt, png=png(self))
+
+
+def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels: Sequence[object] | None = None,
+               title: str | None = None, *, columns: int = 10, limits: tuple[float, float] = (-1.0, 1.0),
+               alt: str | None = None) -> Picture:
+    """A grid of images, each pixel a whole number of screen pixels.
+
+    images: (rows, columns, C, H, W), or (N, C, H, W) or a list of (C, H, W), laid out row by row in `columns`;
+    uint8, or float with `limits` as black and white.
+    """
+    tiles = [pixels(image, limits) for row in images for image in (row if getattr(row, "ndim", 3) == 4 else [row])]
+    if getattr(images, "ndim", 0) == 5:
+        columns = images.shape[1]
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    for labels, count, what in ((row_labels, rows, "row"), (column_labels, columns, "column")):
+        if labels is not None and len(labels) != count:
+            raise ValueError(f"{len(labels)} {what} labels for {count} {what}s of images: give one for each.")
+    height, width = tiles[0].shape[:2]
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * (height + 1), i % columns * (width + 1)
+        canvas[y : y + height, x : x + width] = tile if tile.ndim == 3 else tile[..., None]
+    zoom = max(1, min(5 if rows == 1 else 3, WIDTH // canvas.shape[1]))
+    left = 14 + max((7 * len(str(label)) for label in row_labels or []), default=-8)
+    top = 6 + 22 * (column_labels is not None) + 26 * (title is not None)
+    figure, (axes,) = _exact([(canvas.shape[1] * zoom, canvas.shape[0] * zoom)], left, top)
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    axes.set_xticks(np.arange(columns) * (width + 1) + (width - 1) / 2, map(str, column_labels or [""] * columns))
+    axes.set_yticks(np.arange(rows) * (height + 1) + (height - 1) / 2, map(str, row_labels or [""] * rows))
+    if title is not None:
+        figure.text(0.5, 1 - 8 / (figure.get_figheight() * DPI), title, ha="center", va="top", fontsize=11)
+    figure.alt = alt or " ".join(filter(None, [
+        f"{title}:" if title else "", f"{len(tiles)} images in {rows} row{'s' * (rows > 1)} of {columns}.",
+        f"Rows: {_listed(row_labels)}." if row_labels is not None else "",
+        f"Columns: {_listed(column_labels)}." if column_labels is not None else "",
+    ]))
+    return figure
+
+
+def strip(images, titles: Sequence[object] | None = None, title: str | None = None, **more: Any) -> Picture:
+    """One row of images, a word above each. More options as for `digit_grid`."""
+    return digit_grid(images, column_labels=titles, title=title, columns=len(images), **more)
+
+
+def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *, xlabel: str = "pixel value", normal: bool = True,
+               span: float = 4.0, top: float = 1.0, title: str | None = None, alt: str | None = None) -> Picture:
+    """A histogram for each name, side by side on the same axes; above each its image, if given.
+
+    values: {name: numbers}. normal: draw the density of N(0, 1) over each. Bars higher than `top` are cut.
+    """
+    figure, grid = _figure(min(7.2, 0.5 + 1.7 * len(values)), 1.9 + 1.4 * (images is not None), len(values), 1 + (images is not None))
+    bins = np.linspace(-span, span, 49)
+    line = np.linspace(-span, span, 200)
+    for i, (name, numbers) in enumerate(values.items()):
+        if images is not None:
+            grid[0][i].imshow(pixels(images[i]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            grid[0][i].set_axis_off()
+        axes = grid[-1][i]
+        axes.hist(np.clip(_array(numbers).ravel(), -span, span), bins=bins, density=True, color=COLOURS[0])
+        if normal:
+            axes.plot(line, np.exp(-(line**2) / 2) / math.sqrt(2 * math.pi), color=COLOURS[1], linewidth=1.5,
+                      label="N(0, 1)" if i == len(values) - 1 else None)
+        axes.set(xlim=(-span, span), ylim=(0, top), xlabel=xlabel)
+        grid[0][i].set_title(name)
+        if i:
+            axes.set_yticklabels([])
+    grid[-1][0].set_ylabel("density")
+    if normal:
+        grid[-1][-1].legend(loc="upper right", handlelength=1.2, fontsize=8)
+    moments = "; ".join(f"{name}: mean {_array(v).mean():.2f}, standard deviation {_array(v).std():.2f}" for name, v in values.items())
+    return _finish(figure, title, alt or f"Histograms of the {xlabel}. {moments}.")
+
+
+def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
+           log: str = "", ylim: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+    """Curves over x, and measured points: those that bear a curve's name get its colour.
+
+    x: numbers, or {name: numbers} where curves have their own. log: "x", "y" or "xy" for logarithmic axes.
+    """
+    figure, grid = _figure(6.4, 3.6)
+    axes, names = grid[0][0], [*ys, *(name for name in points or {} if name not in ys)]
+    look = {name: (COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]) for i, name in enumerate(names)}
+    for name, y in ys.items():
+        axes.plot(_array(x[name] if isinstance(x, Mapping) else x), _array(y), color=look[name][0], linestyle=look[name][1], label=name)
+    for name, (px, py) in (points or {}).items():
+        label = f"{name}, measured" if name in ys else name
+        axes.plot(_array(px), _array(py), "o", color=look[name][0], markeredgecolor="white", markersize=6, label=label)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
+    if ylim:
+        axes.set_ylim(*ylim)
+    if len(names) > 1 or points:
+        axes.legend()
+    ends = "; ".join(f"{name} goes from {_array(y)[0]:.3g} to {_array(y)[-1]:.3g}" for name, y in ys.items())
+    return _finish(figure, title, alt or f"{ylabel} over {xlabel}. {ends}.")
+
+
+def sheet(tiles: Sequence[np.ndarray], captions: Sequence[str], per_row: int) -> Picture:
+    """Pictures of one size (uint8 H, W, 3) with a caption under each: the film strip that stands in for a viewer."""
+    height, width = tiles[0].shape[:2]
+    scale = min(1.0, (WIDTH - 10) / per_row / width)
+    cell = (max(60, round(width * scale)), round(height * scale))
+    wrapped = [textwrap.fill(caption, max(8, cell[0] // 6)) for caption in captions]
+    below = 8 + 14 * (1 + max(text.count("\n") for text in wrapped))
+    figure, grid = _exact([cell] * len(tiles), 6, 6, per_row, below)
+    for axes, tile, caption in zip(grid, tiles, wrapped, strict=True):
+        axes.imshow(tile, interpolation="nearest" if scale == 1 else "antialiased", aspect="auto")
+        axes.set_xlabel(caption, fontsize=8, labelpad=3)
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+def _exact(cells: Sequence[tuple[int, int]], left: int, top: int, per_row: int = 1, below: int = 0) -> tuple[Picture, list[Axes]]:
+    """Bare axes of exact sizes in screen pixels, row by row."""
+    (w, h), rows = cells[0], math.ceil(len(cells) / per_row)
+    width, height = left + per_row * (w + 6), top + rows * (h + below) + 6
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=(width / DPI, height / DPI))
+        boxes = []
+        for i in range(len(cells)):
+            x, y = left + i % per_row * (w + 6), height - top - i // per_row * (h + below) - h
+            axes = figure.add_axes((x / width, y / height, w / width, h / height))
+            axes.tick_params(length=0, labeltop=True, labelbottom=False)
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+            boxes.append(axes)
+    return figure, boxes
+
+
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Picture, Any]:
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _finish(figure: Picture, title: str | None, alt: str) -> Picture:
+    if title:
+        figure.suptitle(title)
+    figure.alt = f"{title}. {alt}" if title else alt
+    return figure
+
+
+def _array(values) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
+
+
+def _listed(labels: Sequence[object]) -> str:
+    return ", ".join(map(str, labels))

@@ -1,0 +1,62 @@
+"""Where a notebook runs: which device, which mode, which digits. Said in one line, and held in one object."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from ..data import ImageData, load_data
+from ..machine import describe_device, pick_device
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Room:
+    """device: where models run; fast: fewer images, the same code; data: the training digits, `ImageData`."""
+
+    device: torch.device
+    fast: bool
+    data: ImageData
+
+    def pick(self, full: Value, fast: Value) -> Value:
+        """The value for the mode at hand."""
+        return fast if self.fast else full
+
+    def __repr__(self) -> str:
+        cpu, count = self.device.type == "cpu", torch.get_num_threads()
+        where = f"{count} CPU thread{'s' if count > 1 else ''}" if cpu else describe_device(self.device)
+        offline = "" if is_mnist(self.data) else ", the copy that works offline"
+        return f"Ready: {where}; {'fast' if self.fast else 'full'} mode; {len(self.data):,} MNIST digits{offline}."
+
+
+def setup(download: bool = False) -> Room:
+    """Look around and say in one line what was found. `download=True` may fetch MNIST; without it no network is used."""
+    room = Room(pick_device(), fast(), training_digits(download))
+    print(room)
+    return room
+
+
+def fast() -> bool:
+    """Whether DDPM_COURSE_FAST asks for the fast mode."""
+    return os.environ.get("DDPM_COURSE_FAST", "") not in ("", "0")
+
+
+def training_digits(download: bool = False) -> ImageData:
+    """MNIST from this machine, else the 5,000 digits that work offline: those with their labels in turn, not sorted."""
+    with contextlib.redirect_stderr(io.StringIO()):  # the room's line says which it is
+        data = load_data("mnist", download=download)
+    if is_mnist(data):
+        return data
+    place_in_class = (data.labels[:, None] == torch.arange(10)).cumsum(0).gather(1, data.labels[:, None])[:, 0]
+    return data[torch.argsort(place_in_class * 10 + data.labels)]
+
+
+def is_mnist(data: ImageData) -> bool:
+    """Whether these are MNIST's own files, and not the offline copy."""
+    return data.source.startswith("MNIST")
