@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 ARGS ?=
 WORKERS ?= 2
+nbval = OMP_NUM_THREADS=1 DDPM_COURSE_FAST=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
+	-n $(WORKERS) --dist loadscope --durations=5
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -19,8 +21,12 @@ demo: $(VENV)/.base-stamp ## train on real digits from nothing, then draw the on
 	@$(BIN)/ddpm-course demo $(ARGS)
 
 # One thread a worker: many small tests gain nothing from more, and the workers would fight for the cores.
-test: $(VENV)/.test-stamp ## all tests but the slow ones (ARGS="-k name", WORKERS=2)
+# nbval runs every cell of both editions; ARGS picks among the other tests, and leaves the notebooks out.
+test: $(VENV)/.test-stamp ## all tests but the slow ones, and all notebooks (ARGS="-k name" for some tests, WORKERS=2)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+ifeq ($(ARGS),)
+	$(if $(wildcard notebooks/*.ipynb),$(nbval) notebooks)
+endif
 
 test-slow: $(VENV)/.test-stamp ## the tests that train for minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
@@ -28,9 +34,10 @@ test-slow: $(VENV)/.test-stamp ## the tests that train for minutes
 lab: $(VENV)/.course-stamp ## open JupyterLab
 	$(BIN)/python -m jupyterlab $(wildcard notebooks) $(ARGS)
 
-notebooks: $(if $(wildcard notebooks/src),$(VENV)/.course-stamp) ## build the notebooks from notebooks/src
+notebooks: $(if $(wildcard notebooks/src),$(VENV)/.test-stamp) ## build the notebooks from notebooks/src, and run what is stale (ARGS="NAME --run")
 ifneq ($(wildcard notebooks/src),)
 	$(BIN)/python tools/build_notebooks.py $(ARGS)
+	$(BIN)/python -m pytest -q tests/test_notebooks.py
 else
 	@echo "There are no notebooks yet: notebooks/src does not exist."
 endif

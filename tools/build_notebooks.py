@@ -11,27 +11,23 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
-import hashlib
-import json
 import math
-import os
 import re
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from notebook_run import code_cells, digest, execute, own_source, sha
 
 ROOT = Path(__file__).resolve().parent.parent
-TAGS = {"spine", "title-picture", "hide-input", "raises-exception", "nbval-check-output", "nbval-ignore-output", "nbval-skip"}
+TAGS = {"spine", "title-picture", "exercise", "check", "hide-input",
+        "raises-exception", "nbval-check-output", "nbval-ignore-output", "nbval-skip"}
 TABLE = re.compile(r"(?<=<!-- built by tools/build_notebooks.py -->\n).*?(?=<!-- end -->)", re.DOTALL)
 NUMBERS = {1: "one CPU core", 2: "two CPU cores", 4: "four CPU cores", 8: "eight CPU cores"}
 WORDS_A_MINUTE, CODE_LINES_A_MINUTE = 180, 20  # of a careful reader
@@ -73,8 +69,8 @@ class Source:
     def edition(self, reading: bool, run: NotebookNode | None) -> NotebookNode:
         """The notebook as it is to be written; the outputs, and the figures in the text, are those of `run`."""
         cells = [cell for made in self.cells for cell in self._cells(made, reading)]
-        kept = {cell.id: cell for cell in code(run)} if run else {}
-        for cell in code({"cells": cells}):
+        kept = {cell.id: cell for cell in code_cells(run)} if run else {}
+        for cell in code_cells({"cells": cells}):
             if cell.id in kept and (reading or "title-picture" in tags(cell)):
                 cell.execution_count, cell.outputs = kept[cell.id].execution_count, kept[cell.id].outputs
         record = run.metadata.ddpm_course if run else NotebookNode(seconds={}, cores=2)
@@ -108,11 +104,11 @@ class Source:
                 raise self.error(f"cell {slug!r}: ddpm_course.classroom.exercises has no {made.metadata.exercise!r}")
             exercise = EXERCISES[made.metadata.exercise]
             solution = exercise.solution_source().strip()
-            yield new_code_cell(solution if reading else exercise.stub().strip(), id=slug, metadata={"tags": [*kept, "exercise"]})
+            yield new_code_cell(solution if reading else exercise.stub().strip(), id=slug, metadata={"tags": sorted({*kept, "exercise"})})
             folds = [(f"Hint {number}", hint) for number, hint in enumerate(exercise.hints, 1)]
             folds += [] if reading else [("Solution", f"```python\n{solution}\n```")]
             text = "\n\n".join(f"<details>\n<summary>{name}</summary>\n\n{fold.strip()}\n\n</details>" for name, fold in folds)
-            yield new_markdown_cell(text, id=f"{slug}-hints", metadata={"tags": ["hints"]})  # off the spine: they are for when one is stuck
+            yield new_markdown_cell(text, id=f"{slug}-hints", metadata={"tags": ["hints"]})
         elif "include" in made.metadata:
             yield new_code_cell(self.setup.replace("{{repository}}", self.repository), id=slug, metadata={"tags": [*kept, "setup"]})
         else:
@@ -131,9 +127,9 @@ class Source:
 
     def seen(self, notebook: NotebookNode) -> dict[str, str]:
         """Hashes of what outputs depend on beside the code in sight: what show_source shows, the questions, the setup cell."""
-        tree = ast.parse("\n".join(cell.source for cell in code(notebook)))
-        calls = [ast.unparse(node.args[0]) for node in ast.walk(tree)
-                 if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).split(".")[-1] == "show_source"]
+        tree = ast.parse("\n".join(cell.source for cell in code_cells(notebook)))
+        calls = [ast.unparse(shown) for node in ast.walk(tree)
+                 if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "show_source" for shown in node.args]
         hashes, names = {"tools/setup_cell.py": sha(self.setup)}, {}
         questions = self.root / "ddpm_course" / "classroom" / "questions" / f"{self.name}.toml"
         if questions.exists():
@@ -162,31 +158,18 @@ class Source:
         if run.metadata.ddpm_course.digest != digest(run):
             return "code or outputs were changed after the run"
         fresh = self.edition(True, run)
-        old, new = ({cell.id: own_source(cell) for cell in code(notebook)} for notebook in (run, fresh))
+        old, new = ({cell.id: own_source(cell) for cell in code_cells(notebook)} for notebook in (run, fresh))
         old, new = old | {"order of cells": [*old]} | run.metadata.ddpm_course.sources, new | {"order of cells": [*new]} | self.seen(fresh)
         changed = [name for name in old | new if old.get(name) != new.get(name)]
         return f"the run saw another {', '.join(changed)}" if changed else ""
 
     def execute(self) -> NotebookNode:
-        """Run the reading edition: full mode, on the CPU, with an empty cache, so that no learner's record gets in."""
         run = self.edition(True, None)
-        self.reading.parent.mkdir(parents=True, exist_ok=True)
-        client = NotebookClient(run, timeout=1800, kernel_name="python3", record_timing=True, coalesce_streams=True,
-                                resources={"metadata": {"path": str(self.reading.parent)}})
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
-            environment = {name: value for name, value in os.environ.items() if name != "DDPM_COURSE_FAST"}
-            try:
-                client.execute(env=environment | {"DDPM_COURSE_STATIC": "1", "XDG_CACHE_HOME": cache, "CUDA_VISIBLE_DEVICES": ""})
-            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-                raise self.error(f"the run failed\n{error}") from None
-        seconds = {}
-        for cell in code(run):
-            start, end = (datetime.fromisoformat(cell.metadata.execution[key]) for key in ("iopub.execute_input", "shell.execute_reply"))
-            seconds[cell.id] = round((end - start).total_seconds(), 1)
-            for output in cell.outputs:  # widgets are dead without the kernel that made them
-                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-                output.update({"metadata": {}} if "data" in output else {})
-        run.metadata.ddpm_course = {"digest": digest(run), "seconds": seconds, "sources": self.seen(run), "cores": os.cpu_count() or 1}
+        try:
+            execute(run, self.reading.parent, self.root)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            raise self.error(f"the run failed\n{error}") from None
+        run.metadata.ddpm_course.sources = self.seen(run)
         return run
 
 
@@ -194,26 +177,9 @@ def tags(cell: NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def code(notebook: dict) -> list[NotebookNode]:
-    return [cell for cell in notebook["cells"] if cell.cell_type == "code"]
-
-
-def own_source(cell: NotebookNode) -> str:
-    """A code cell's source, but not the setup cell's: that holds the repository's address, which may change without a new run."""
-    return "" if "setup" in tags(cell) else cell.source
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def digest(run: NotebookNode) -> str:
-    return sha(json.dumps([(cell.id, own_source(cell), cell.execution_count, cell.outputs) for cell in code(run)], sort_keys=True))
-
-
 def reading_seconds(cells: list[NotebookNode]) -> float:
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    lines = sum(len(own_source(cell).splitlines()) for cell in code({"cells": cells}))
+    lines = sum(len(own_source(cell).splitlines()) for cell in code_cells({"cells": cells}))
     return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE)
 
 

@@ -1,0 +1,93 @@
+"""A full run of a notebook, and what it leaves to be stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+KEPT = Path("build") / "notebook-cache"  # the training that a learner starts in 00, finished: minutes that are spent once
+
+
+def execute(notebook: NotebookNode, folder: Path, root: Path) -> None:
+    """Run every cell in `folder`: full mode, on the CPU, with a cache that holds no learner's record.
+
+    Sets outputs and counts, and metadata.ddpm_course: digest, seconds by cell, cores. Raises what nbclient raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    client = NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=True, coalesce_streams=True,
+                            resources={"metadata": {"path": str(folder)}})
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    with learners_cache(root, finished="my_training" in code and "start_training" not in code) as cache:
+        client.execute(env=environment(cache) | {"CUDA_VISIBLE_DEVICES": ""})
+    seconds = {}
+    for cell in code_cells(notebook):
+        start, end = (datetime.fromisoformat(cell.metadata.execution[key]) for key in ("iopub.execute_input", "shell.execute_reply"))
+        seconds[cell.id] = round((end - start).total_seconds(), 1)
+        for output in cell.outputs:  # a widget is dead without the kernel that made it; its picture and text stay
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            output.update({"metadata": {}} if "data" in output else {})
+    notebook.metadata.ddpm_course = {"digest": digest(notebook), "seconds": seconds, "cores": os.cpu_count() or 1}
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """This process's variables for a kernel that is to use `cache`, find the data all the same, and print progress as text."""
+    from ddpm_course.data import cache_dir
+
+    kept = {name: value for name, value in os.environ.items() if name != "DDPM_COURSE_FAST"}
+    return {"DDPM_COURSE_DATA": str(cache_dir()), **kept, "DDPM_COURSE_STATIC": "1", "XDG_CACHE_HOME": str(cache)}
+
+
+@contextmanager
+def learners_cache(root: Path, finished: bool) -> Iterator[Path]:
+    """An empty cache; or, for a notebook that shows the training started in an earlier one, a cache where it is finished."""
+    if finished:
+        cache = root / KEPT
+        (cache / "ddpm_course" / "classroom" / "record.json").unlink(missing_ok=True)
+        print("Training the model that the learner starts in notebook 00 ...", flush=True)
+        program = "import sys; from ddpm_course.classroom import start_training; sys.exit(not start_training().wait(3600))"
+        subprocess.run([sys.executable, "-c", program], env=environment(cache), check=True)
+        yield cache
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+        try:
+            yield Path(cache)
+        finally:
+            stop_trainings(Path(cache))
+
+
+def stop_trainings(cache: Path) -> None:
+    """End what a notebook started in the background and left."""
+    for run in (cache / "ddpm_course" / "classroom" / "runs").glob("*/"):
+        from ddpm_course.classroom.background import Training
+
+        Training(run).stop()
+
+
+def code_cells(notebook: dict) -> list[NotebookNode]:
+    return [cell for cell in notebook["cells"] if cell.cell_type == "code"]
+
+
+def own_source(cell: NotebookNode) -> str:
+    """A code cell's source, but not the setup cell's: that holds the repository's address, which may change without a new run."""
+    return "" if "setup" in cell.metadata.get("tags", []) else cell.source
+
+
+def digest(notebook: NotebookNode) -> str:
+    """Changes when code, outputs or their order do."""
+    cells = [(cell.id, own_source(cell), cell.execution_count, cell.outputs) for cell in code_cells(notebook)]
+    return sha(json.dumps(cells, sort_keys=True))
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
