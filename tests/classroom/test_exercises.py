@@ -1,0 +1,243 @@
+"""Every exercise, without naming one: a new file in exercises/ is judged by these tests as it is.
+
+What is right in another way than the reference is listed in `RIGHT`, by the exercise's name.
+"""
+
+import ast
+import math
+import re
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mutants import equivalent, mutants
+
+from ddpm_course.classroom import checks
+from ddpm_course.classroom.exercises import EXERCISES
+from ddpm_course.classroom.sandbox import TimeUp, in_time
+
+PAIRS = 60  # mutants that break two rules, for each exercise
+each = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+
+
+def words(text):
+    return len(text.split())
+
+
+@each
+def test_reference_is_right_and_quick(exercise):
+    start = time.perf_counter()
+    verdict = checks.judge(exercise, exercise.solution)
+    assert verdict.status == "right", verdict
+    assert time.perf_counter() - start < 0.75  # half of what a learner's function has
+
+
+@each
+def test_stub_is_the_reference_without_its_body(exercise):
+    namespace = {"torch": torch}
+    exec(compile(exercise.stub(), "<stub>", "exec"), namespace)
+    stub = namespace[exercise.name]
+    assert stub.__doc__ == exercise.solution.__doc__
+    assert checks.judge(exercise, stub).status == "not attempted"
+    assert exercise.stub().endswith('raise NotImplementedError("Write me")\n')
+    body = ast.parse(exercise.solution_source()).body[0].body[1:]
+    assert not any(ast.unparse(statement) in exercise.stub() for statement in body)
+
+
+@each
+def test_reference_stands_alone(exercise):
+    """It is shown in a cell of a notebook that has imported torch."""
+    namespace = {"torch": torch}
+    exec(compile(exercise.solution_source(), "<solution>", "exec"), namespace)
+    assert checks.judge(exercise, namespace[exercise.name]).status == "right"
+
+
+@each
+def test_words_are_few_and_keep_the_solution(exercise):
+    body = ast.parse(exercise.solution_source()).body[0].body[1:]
+    terms = {ast.unparse(node) for statement in body for node in ast.walk(statement) if isinstance(node, ast.BinOp | ast.Call)}
+    assert len(exercise.hints) == 2
+    for sentence in [*exercise.mistakes, *exercise.hints]:
+        assert words(sentence) <= (checks.WORDS if sentence in exercise.mistakes else 40), sentence
+        assert sentence[-1] in ".?"
+        for term in terms:
+            assert term.replace(" ", "") not in sentence.replace(" ", ""), (term, sentence)
+    for part in re.split(r"(?<=[.?])\s", " ".join(exercise.hints)):
+        assert words(part) <= 20, part
+
+
+@each
+def test_name_is_free(exercise):
+    assert exercise.name.isidentifier()
+    assert exercise.name not in vars(checks.Checks)
+    assert re.fullmatch(r"\d\d_\w+", exercise.notebook)
+    assert not set(exercise.variants) - set(checks.VARIANTS)
+    assert not set(exercise.changes) - set(exercise.arguments)
+
+
+@each
+def test_cases_are_the_same_every_time_and_new_for_another_seed(exercise):
+    state = torch.get_rng_state()
+    first, again, other = exercise.cases(0), exercise.cases(0), exercise.cases(1)
+    assert torch.equal(state, torch.get_rng_state())
+    assert len({case.label for case in first}) == len(first) == len(other)
+    same = [checks._different(a.args, b.args, 0, 0) for a, b in zip(first, again, strict=True)]
+    assert same == [None] * len(first)
+    assert any(checks._different(a.args, b.args, 0, 0) for a, b in zip(first, other, strict=True))
+
+
+MISTAKES = [(exercise, sentence, fn) for exercise in EXERCISES.values() for sentence, fn in exercise.known_mistakes()]
+
+
+@pytest.mark.parametrize(("exercise", "sentence", "fn"), MISTAKES, ids=[f"{e.name}-{i}" for i, (e, *_) in enumerate(MISTAKES)])
+def test_known_mistake_is_named(exercise, sentence, fn):
+    verdict = checks.judge(exercise, fn)
+    assert (verdict.status, verdict.message) == ("wrong", sentence)
+
+
+def judged(exercise, fn):
+    verdict = in_time(lambda: checks._judge_anything(exercise, fn), 10)
+    return checks._out_of_time(fn, verdict) if isinstance(verdict, TimeUp) else verdict
+
+
+@each
+def test_no_mutant_survives(exercise, record_property):
+    counts = dict(named=0, described=0, untouched=0, equivalent=0)
+    survivors, same, wordy = [], [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for rule, source, fn in mutants(exercise, PAIRS):
+            verdict = judged(exercise, fn)
+            if verdict.status == "right":
+                (same if equivalent(exercise, fn) else survivors).append(f"{rule}:\n{source}")
+            elif verdict.status == "wrong":
+                counts["named" if verdict.message in exercise.mistakes else "described"] += 1
+            else:
+                counts["untouched"] += 1
+            if words(verdict.message) > checks.WORDS + 1:  # and a sign that something is left out
+                wordy.append(verdict.message)
+    counts["equivalent"] = len(same)
+    killed = sum(counts.values()) - len(same)
+    share = 100 * killed / (killed + len(survivors))
+    record_property(
+        "summary",
+        f"{exercise.name}: {killed} of {killed + len(survivors)} mutants refused ({share:.1f} %): {counts['named']} by a known mistake, "
+        f"{counts['described']} by what differs, {counts['untouched']} as not attempted; {len(same)} more are equivalent",
+    )
+    assert not survivors, "\n\n".join(survivors)
+    assert not wordy
+    assert killed > 50
+    assert len(same) < 0.25 * killed, "\n\n".join(same)  # many equivalents are a sign of cases that show too little
+
+
+def loop_step(x_prev, beta, noise):
+    out = torch.empty_like(x_prev)
+    for i in range(len(x_prev)):
+        b = beta if isinstance(beta, float) else beta[i]
+        out[i] = (1 - b) ** 0.5 * x_prev[i] + b**0.5 * noise[i]
+    return out
+
+
+def numpy_step(x_prev, beta, noise):
+    return np.sqrt(1 - beta) * x_prev + np.sqrt(beta) * noise
+
+
+def loop_sample(x0, t, noise, alpha_bar):
+    rows = []
+    for image, step, eps in zip(x0, t, noise, strict=True):
+        a = alpha_bar[step].item()
+        rows.append(math.sqrt(a) * image + math.sqrt(1 - a) * eps)
+    return torch.stack(rows)
+
+
+def filled_sample(x0, t, noise, alpha_bar):
+    out = torch.zeros(x0.shape)  # float32, whatever came in
+    for i in range(x0.shape[0]):
+        out[i] = alpha_bar[t[i]] ** 0.5 * x0[i] + (1 - alpha_bar[t[i]]) ** 0.5 * noise[i]
+    return out
+
+
+def einsum_sample(x0, t, noise, alpha_bar):
+    a = alpha_bar.gather(0, t)
+    return torch.einsum("b,bchw->bchw", a.sqrt(), x0) + torch.einsum("b,bchw->bchw", (1 - a).sqrt(), noise)
+
+
+def in_place_on_a_copy(x0, t, noise, alpha_bar):
+    x = x0.clone()
+    a = alpha_bar[t][:, None, None, None]
+    x *= a**0.5
+    x += torch.sqrt(1 - a) * noise
+    return x
+
+
+def double_sample(x0, t, noise, alpha_bar):
+    a = alpha_bar.double()[t].view(-1, 1, 1, 1)
+    return (a.sqrt() * x0.double() + (1 - a).sqrt() * noise.double()).to(x0.dtype)
+
+
+def keywords(x, step, eps, table=None):
+    a = table.index_select(0, step).reshape(x.shape[0], *[1] * (x.dim() - 1))
+    return torch.lerp(torch.zeros_like(x), x, a.sqrt().expand_as(x)) + eps.mul((1 - a).sqrt())
+
+
+def python_floats(betas):
+    left, out = 1.0, []
+    for beta in betas.tolist():
+        left *= 1 - beta
+        out.append(left)
+    return torch.tensor(out)
+
+
+def filled_product(betas):
+    out = torch.ones_like(betas)
+    for i in range(len(betas)):
+        out[i] = (1 - betas[: i + 1]).prod()
+    return out
+
+
+RIGHT = {
+    "noise_step": [
+        loop_step,
+        numpy_step,
+        lambda x, b, n: torch.sqrt(torch.as_tensor(1 - b)) * x + torch.sqrt(torch.as_tensor(b)) * n,
+        lambda x, b, n: n * b**0.5 + x * (1 - b) ** 0.5,
+        lambda x_prev, beta, noise: x_prev.mul((1 - beta) ** 0.5).add(noise * beta**0.5),
+        lambda x_prev, beta, noise: x_prev - (1 - (1 - beta) ** 0.5) * x_prev + beta**0.5 * noise,
+    ],
+    "q_sample": [
+        loop_sample,
+        filled_sample,
+        einsum_sample,
+        in_place_on_a_copy,
+        double_sample,
+        keywords,
+        lambda x0, t, n, ab: ab[t].view(-1, 1, 1, 1).sqrt() * x0 + (1 - ab[t].view(-1, 1, 1, 1)).sqrt() * n,
+        lambda x0, t, n, ab: (ab[t].sqrt() * x0.permute(1, 2, 3, 0) + (1 - ab[t]).sqrt() * n.permute(1, 2, 3, 0)).permute(3, 0, 1, 2),
+        lambda x0, t, n, ab: torch.from_numpy(np.sqrt(ab.numpy()))[t].reshape(-1, 1, 1, 1) * x0 + (1 - ab)[t].reshape(-1, 1, 1, 1) ** 0.5 * n,
+        lambda x0, t, n, ab: (ab[t].log() / 2).exp().reshape(-1, 1, 1, 1) * x0 + (-torch.expm1(ab[t].log())).sqrt().reshape(-1, 1, 1, 1) * n,
+    ],
+    "alpha_bar_of": [
+        python_floats,
+        filled_product,
+        lambda betas: (1 - betas).cumprod(0),
+        lambda betas: torch.cumprod(1 - betas.double(), -1).float(),
+        lambda betas: torch.cumprod(1 - betas.double(), -1),
+        lambda betas: torch.log1p(-betas).cumsum(0).exp(),
+        lambda betas: torch.from_numpy(np.cumprod(1 - betas.numpy())),
+        lambda betas: torch.stack([torch.prod(1 - betas[: i + 1]) for i in range(len(betas))]),
+    ],
+}
+ANSWERS = [(name, fn) for name, answers in RIGHT.items() for fn in answers]
+
+
+@pytest.mark.parametrize(("name", "fn"), ANSWERS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(ANSWERS)])
+def test_right_in_another_way(name, fn):
+    verdict = checks.judge(EXERCISES[name], fn)
+    assert verdict.status == "right", verdict
+
+
+def test_each_exercise_has_other_right_answers():
+    assert set(RIGHT) == set(EXERCISES)
+    assert min(map(len, RIGHT.values())) >= 5
