@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from ..recipes import get_recipe
 from .room import fast, is_mnist, training_digits
 
 _PROGRESS = re.compile(r"([\d,]+) of ([\d,]+) images, loss ([\d.]+), (\d+) s left")
+COMMAND = [sys.executable, "-m", "ddpm_course"]
 _children: dict[Path, subprocess.Popen] = {}  # started by this kernel
 
 
@@ -41,13 +43,15 @@ class Training:
         child = _children.get(self.run_dir)
         if child is not None and child.poll() is None:
             return True
-        if not self.run_dir.is_dir():
-            return False
-        try:
-            with FileLock(self.run_dir / "lock", timeout=0):  # the training holds it as long as it lives
-                return False
-        except (Timeout, OSError):
+        if child is None and self._pid(younger_than=120) is not None:  # it has not come to its lock yet
             return True
+        try:
+            with FileLock(self.run_dir / "lock", timeout=0):  # held as long as the training lives
+                return False
+        except Timeout:
+            return True
+        except OSError:  # no such folder, or none of ours
+            return False
 
     def line(self) -> str:
         """One sentence: how far it is, or what stopped it."""
@@ -62,7 +66,8 @@ class Training:
             return f"Your training: {seen} of {total} images, loss {loss}, about {left} s left."
         if not self.run_dir.is_dir():
             return "You have not started a training yet. Run start_training()."
-        return f"Your training stopped: {log[-1] if log else 'it left no word.'} Run start_training() to go on from its last save."
+        last = log[-1] if log else "it was ended before its first word."
+        return f"Your training stopped: {last} Run start_training() to go on from its last save."
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is done or has stopped, at most so long; whether it is done. Shows its progress on the way."""
@@ -82,9 +87,20 @@ class Training:
 
     def stop(self) -> None:
         """Ask it to save and end, if it runs. start_training() goes on from there."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            if self.running:
-                os.kill(json.loads((self.run_dir / "process.json").read_text())["pid"], signal.SIGTERM)
+        pid = self._pid()
+        if pid is not None and self.running:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _pid(self, younger_than: float = math.inf) -> int | None:
+        """The process that was started last, if it is there; None on Windows, where asking would end it."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            path = self.run_dir / "process.json"
+            pid = json.loads(path.read_text())["pid"]
+            if sys.platform != "win32" and time.time() - path.stat().st_mtime < younger_than:
+                os.kill(pid, 0)
+                return pid
+        return None
 
     def _log(self) -> list[str]:
         with contextlib.suppress(OSError):
@@ -129,7 +145,7 @@ def _start(run_dir: Path, arguments: list[str]) -> None:
     if sys.platform == "win32":
         how = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
     with open(run_dir / "log.txt", "w") as log:
-        child = subprocess.Popen([sys.executable, "-m", "ddpm_course", "train", *arguments], cwd=run_dir, stdin=subprocess.DEVNULL,
+        child = subprocess.Popen([*COMMAND, "train", *arguments], cwd=run_dir, stdin=subprocess.DEVNULL,
                                  stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": path}, **how)
     if sys.platform != "win32":
         with contextlib.suppress(OSError):

@@ -9,13 +9,11 @@ import sys
 from types import ModuleType
 
 
-def bundle(text: str, *, html: str | None = None, markdown: str | None = None, png: bytes | None = None, widget=None) -> dict[str, object]:
+def bundle(text: str, *, html: str | None = None, png: bytes | None = None, widget=None) -> dict[str, object]:
     """The mime bundle. A front end shows the richest part it can: the widget, then the picture or the page, then the text."""
     data: dict[str, object] = {"text/plain": text}
     if html is not None:
         data["text/html"] = html
-    if markdown is not None:
-        data["text/markdown"] = markdown
     if png is not None:
         data["image/png"] = base64.b64encode(png).decode()
     if widget is not None:

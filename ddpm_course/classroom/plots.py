@@ -29,7 +29,7 @@ STYLE: Any = {
     "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "figure.titlesize": 11, "text.color": INK, "axes.labelcolor": INK,
     "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.8, "lines.linewidth": 2,
-    "legend.frameon": False, "axes.prop_cycle": cycler(color=COLOURS),
+    "legend.framealpha": 0.9, "legend.edgecolor": "white", "axes.prop_cycle": cycler(color=COLOURS),
 }
 
 
@@ -42,6 +42,7 @@ class Picture(Figure):
         return bundle(self.alt, png=png(self))
 
 
+@matplotlib.rc_context(STYLE)
 def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels: Sequence[object] | None = None,
                title: str | None = None, *, columns: int = 10, limits: tuple[float, float] = (-1.0, 1.0),
                alt: str | None = None) -> Picture:
@@ -63,7 +64,7 @@ def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels
     for i, tile in enumerate(tiles):
         y, x = i // columns * (height + 1), i % columns * (width + 1)
         canvas[y : y + height, x : x + width] = tile if tile.ndim == 3 else tile[..., None]
-    zoom = max(1, min(5 if rows == 1 else 3, WIDTH // canvas.shape[1]))
+    zoom = max(1, min(5 if rows <= 2 else 3, WIDTH // canvas.shape[1]))
     left = 14 + max((7 * len(str(label)) for label in row_labels or []), default=-8)
     top = 6 + 22 * (column_labels is not None) + 26 * (title is not None)
     figure, (axes,) = _exact([(canvas.shape[1] * zoom, canvas.shape[0] * zoom)], left, top)
@@ -85,6 +86,7 @@ def strip(images, titles: Sequence[object] | None = None, title: str | None = No
     return digit_grid(images, column_labels=titles, title=title, columns=len(images), **more)
 
 
+@matplotlib.rc_context(STYLE)
 def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *, xlabel: str = "pixel value", normal: bool = True,
                span: float = 4.0, top: float = 1.0, title: str | None = None, alt: str | None = None) -> Picture:
     """A histogram for each name, side by side on the same axes; above each its image, if given.
@@ -103,7 +105,7 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
         if normal:
             axes.plot(line, np.exp(-(line**2) / 2) / math.sqrt(2 * math.pi), color=COLOURS[1], linewidth=1.5,
                       label="N(0, 1)" if i == len(values) - 1 else None)
-        axes.set(xlim=(-span, span), ylim=(0, top), xlabel=xlabel)
+        axes.set(xlim=(-span, span), ylim=(0, top), xlabel=xlabel, xticks=[-span / 2, 0, span / 2])
         grid[0][i].set_title(name)
         if i:
             axes.set_yticklabels([])
@@ -114,6 +116,7 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
     return _finish(figure, title, alt or f"Histograms of the {xlabel}. {moments}.")
 
 
+@matplotlib.rc_context(STYLE)
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
            log: str = "", ylim: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
     """Curves over x, and measured points: those that bear a curve's name get its colour.
@@ -137,6 +140,7 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
     return _finish(figure, title, alt or f"{ylabel} over {xlabel}. {ends}.")
 
 
+@matplotlib.rc_context(STYLE)
 def sheet(tiles: Sequence[np.ndarray], captions: Sequence[str], per_row: int) -> Picture:
     """Pictures of one size (uint8 H, W, 3) with a caption under each: the film strip that stands in for a viewer."""
     height, width = tiles[0].shape[:2]
@@ -156,23 +160,21 @@ def _exact(cells: Sequence[tuple[int, int]], left: int, top: int, per_row: int =
     """Bare axes of exact sizes in screen pixels, row by row."""
     (w, h), rows = cells[0], math.ceil(len(cells) / per_row)
     width, height = left + per_row * (w + 6), top + rows * (h + below) + 6
-    with matplotlib.rc_context(STYLE):
-        figure = Picture(figsize=(width / DPI, height / DPI))
-        boxes = []
-        for i in range(len(cells)):
-            x, y = left + i % per_row * (w + 6), height - top - i // per_row * (h + below) - h
-            axes = figure.add_axes((x / width, y / height, w / width, h / height))
-            axes.tick_params(length=0, labeltop=True, labelbottom=False)
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
-            boxes.append(axes)
+    figure = Picture(figsize=(width / DPI, height / DPI))
+    boxes = []
+    for i in range(len(cells)):
+        x, y = left + i % per_row * (w + 6), height - top - i // per_row * (h + below) - h
+        axes = figure.add_axes((x / width, y / height, w / width, h / height))
+        axes.tick_params(length=0, labeltop=True, labelbottom=False)
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        boxes.append(axes)
     return figure, boxes
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Picture, Any]:
-    with matplotlib.rc_context(STYLE):
-        figure = Picture(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False)
+    figure = Picture(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def _finish(figure: Picture, title: str | None, alt: str) -> Picture:

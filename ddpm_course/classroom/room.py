@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def fast() -> bool:
     return os.environ.get("DDPM_COURSE_FAST", "") not in ("", "0")
 
 
+@functools.cache  # read once a kernel
 def training_digits(download: bool = False) -> ImageData:
     """MNIST from this machine, else the 5,000 digits that work offline: those with their labels in turn, not sorted."""
     with contextlib.redirect_stderr(io.StringIO()):  # the room's line says which it is

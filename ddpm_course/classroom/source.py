@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import inspect
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,12 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def show_source(*objects: Any) -> None:
-    """Show functions, methods or classes of the package, each under the place where it stands.
-
-    As Markdown, so that its colours are those of the reader's theme, light or dark.
-    """
+    """Show functions, methods or classes of the package, each under the place where it stands."""
     for obj in objects:
         source, place = source_of(obj), _place(obj)
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
-        show(bundle(f"# {place}\n{source}", markdown=f"`{place}`\n{fence}python\n{source}\n{fence}"))
+        page = (f'<div style="font-size:90%;margin:6px 0 2px"><code>{html.escape(place)}</code></div>'
+                f'<div style="background:#F7F7F7;color:#222;padding:8px 12px;overflow-x:auto">{_highlighted(source)}</div>')
+        show(bundle(f"# {place}\n{source}", html=page))
 
 
 def source_of(obj: Any) -> str:
@@ -48,3 +46,14 @@ def _place(obj: Any) -> str:
     path = Path(inspect.getsourcefile(obj) or "").resolve()
     inside = path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE) else path.name
     return f"{getattr(obj, '__qualname__', obj)}, in {inside}"
+
+
+def _highlighted(source: str) -> str:
+    style = "margin:0;background:none;color:inherit;line-height:1.4;font-family:monospace"
+    try:
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
+    except ImportError:
+        return f'<pre style="{style}">{html.escape(source)}</pre>'
+    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, prestyles=style))

@@ -1,0 +1,84 @@
+"""Pictures: right numbers, whole pixels, one look, a sentence each."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ddpm_course.classroom import plots
+from ddpm_course.classroom.viewer import png
+
+DIGITS = torch.linspace(-1, 1, 10)[:, None, None, None].expand(10, 1, 28, 28)
+
+
+def make():
+    x = torch.arange(5)
+    return {
+        "grid": plots.digit_grid(DIGITS[:, None].expand(10, 4, 1, 28, 28), range(10), title="All"),
+        "strip": plots.strip(DIGITS[:5], [f"t = {i}" for i in range(5)]),
+        "histograms": plots.histograms({"a": torch.zeros(9), "b": torch.ones(9)}, list(DIGITS[:2])),
+        "curves": plots.curves(x, {"mean": x, "variance": x**2}, "t", "value", {"mean": (x, x), "other": (x, x)}),
+    }
+
+
+def drawn(figure):
+    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
+
+
+@pytest.mark.parametrize("name", make())
+def test_shows_itself_once_the_same_every_time_on_an_opaque_light_ground(name):
+    figure, again = make()[name], make()[name]
+    data = figure._repr_mimebundle_()
+    assert set(data) == {"text/plain", "image/png"} and data["text/plain"].rstrip().endswith(".") and "<Figure" not in data["text/plain"]
+    assert data == again._repr_mimebundle_()
+    assert drawn(figure)[0, 0].tolist() == [255, 255, 255] and figure.dpi <= 100 and drawn(figure).shape[1] <= 800
+    with matplotlib.rc_context({"figure.facecolor": "black"}):
+        assert drawn(make()[name])[0, 0].tolist() == [255, 255, 255]
+
+
+def test_each_pixel_of_a_digit_is_a_whole_number_of_screen_pixels():
+    board = torch.ones(1, 28, 28)
+    board[:, ::2] = -1
+    row = drawn(plots.strip([board] * 3, ["a", "b", "c"]))[:, :, 0]
+    column = row[-150:, 20]
+    runs = np.diff(np.flatnonzero(np.diff(column.astype(int))))
+    assert set(runs) == {5}, runs
+
+
+def test_grid_takes_lists_and_both_shapes():
+    for images in (DIGITS, list(DIGITS), DIGITS.reshape(2, 5, 1, 28, 28), ((DIGITS + 1) * 127.5).to(torch.uint8)):
+        assert "10 images" in plots.digit_grid(images, columns=5).alt
+    assert "Rows: x_t, guess." in plots.digit_grid(DIGITS, ["x_t", "guess"], columns=5).alt
+    assert plots.digit_grid(DIGITS, alt="Ten greys.").alt == "Ten greys."
+    assert plots.strip(torch.zeros(2, 3, 32, 32)).alt
+
+
+def test_labels_must_fit_the_images():
+    with pytest.raises(ValueError, match="3 row labels for 2 rows"):
+        plots.digit_grid(DIGITS, ["a", "b", "c"], columns=5)
+    with pytest.raises(ValueError, match="column labels"):
+        plots.strip(DIGITS, ["a"])
+
+
+def test_histograms_say_mean_and_deviation():
+    figure = plots.histograms({"t = 0": torch.tensor([-1.0, 1.0])})
+    assert "t = 0: mean 0.00, standard deviation 1.00" in figure.alt
+    assert sum(bar.get_height() * bar.get_width() for bar in figure.axes[0].patches) == pytest.approx(1)
+
+
+def test_points_have_their_curves_colour_and_lines_differ_without_colour():
+    axes = make()["curves"].axes[0]
+    by_name = {line.get_label(): line for line in axes.lines}
+    assert by_name["mean"].get_color() == by_name["mean, measured"].get_color() != by_name["variance"].get_color()
+    assert by_name["mean"].get_linestyle() != by_name["variance"].get_linestyle()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("t", "value") and "mean goes from 0 to 4" in make()["curves"].alt
+
+
+def test_pyplot_keeps_nothing():
+    import matplotlib.pyplot
+
+    make()
+    assert matplotlib.pyplot.get_fignums() == []

@@ -1,0 +1,63 @@
+"""The room: which digits, which mode, one line."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny import environment, offline  # noqa: F401
+
+from ddpm_course.classroom import room
+
+
+@pytest.fixture(autouse=True)
+def nothing_here(monkeypatch):
+    monkeypatch.delenv("DDPM_COURSE_DATA", raising=False)
+    room.training_digits.cache_clear()
+    yield
+    room.training_digits.cache_clear()
+
+
+@pytest.mark.parametrize("value, is_fast", [(None, False), ("", False), ("0", False), ("1", True)])
+def test_the_mode_is_the_environments(value, is_fast, monkeypatch, capsys):
+    monkeypatch.delenv("DDPM_COURSE_FAST", raising=False)
+    if value is not None:
+        monkeypatch.setenv("DDPM_COURSE_FAST", value)
+    found = room.setup()
+    assert found.fast is is_fast and found.pick("full", "fast") == ("fast" if is_fast else "full")
+    out = capsys.readouterr()
+    assert out.out.count("\n") == 1 and out.err == "" and ("fast" if is_fast else "full") + " mode" in out.out
+
+
+def test_without_mnist_the_offline_digits_come_with_their_labels_in_turn(capsys):
+    found = room.setup()
+    assert found.data.labels[:20].tolist() == [*range(10)] * 2
+    assert len(found.data) == 5000 and torch.bincount(found.data.labels).tolist() == [500] * 10
+    assert not room.is_mnist(found.data) and "offline" in capsys.readouterr().out
+    assert isinstance(found.device, torch.device)
+
+
+def test_the_line_names_no_folder(monkeypatch, tmp_path):
+    assert "/" not in repr(room.setup())
+
+
+def test_setup_downloads_only_when_asked(monkeypatch):
+    asked = []
+    real = room.load_data
+    monkeypatch.setattr(room, "load_data", lambda name, download: asked.append(download) or real("mnist5k"))
+    room.setup()
+    room.setup(download=True)
+    assert asked == [False, True]
+
+
+def test_the_package_does_not_know_the_classroom_and_the_classroom_imports_lightly(tmp_path):
+    program = """
+import sys, ddpm_course
+assert not [name for name in sys.modules if "classroom" in name]
+from ddpm_course import classroom
+assert not {"matplotlib", "ipywidgets", "IPython", "PIL"} & set(sys.modules)
+assert classroom.plots.strip
+assert set(classroom.__all__) <= {*dir(classroom), "check", "plots"}
+"""
+    result = subprocess.run([sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
