@@ -89,7 +89,7 @@ def flaws(notebook, reading):
                 wrong(cell.id, "output with metadata")
             text = "\n".join([output.get("text", ""), *(value for kind, value in data.items() if kind != "image/png")])
             for pattern, message in UNSEEMLY.items():
-                if match := re.search(pattern, text):
+                if match := re.search(pattern, text, re.MULTILINE):
                     wrong(cell.id, f"shows {message}: {match[0]!r}")
     return found
 
@@ -396,8 +396,8 @@ def test_planted_flaws_are_found(plant, message):
     cells = [nbformat.v4.new_code_cell("x = 1", id="setup", execution_count=1),
              nbformat.v4.new_code_cell("print(4)", id="numbers", execution_count=2, metadata={"tags": ["nbval-check-output"]},
                                        outputs=[output("4\n")])]
-    metadata = {"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}, "accelerator": "GPU", "title": "T",
-                "colab": {"gpuType": "T4", "provenance": []}, "ddpm_course": {}}
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"},
+                "accelerator": "GPU", "title": "T", "colab": {"gpuType": "T4", "provenance": []}, "ddpm_course": {}}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     assert flaws(notebook, reading=True) == []
     plant(notebook.cells[1], notebook)
