@@ -22,6 +22,7 @@ from ..recipes import get_recipe
 from .room import fast, is_mnist, training_digits
 
 _PROGRESS = re.compile(r"([\d,]+) of ([\d,]+) images, loss ([\d.]+), (\d+) s left")
+NICE = 5  # the notebook comes first; at 10 a busy machine would starve it
 COMMAND = [sys.executable, "-m", "ddpm_course"]
 _children: dict[Path, subprocess.Popen] = {}  # started by this kernel
 
@@ -45,13 +46,16 @@ class Training:
             return True
         if child is None and self._pid(younger_than=120) is not None:  # it has not come to its lock yet
             return True
+        lock = self.run_dir / "lock"  # held as long as the training lives
         try:
-            with FileLock(self.run_dir / "lock", timeout=0):  # held as long as the training lives
-                return False
+            if lock.is_file():  # asking for one would make it
+                with FileLock(lock, timeout=0):
+                    pass
         except Timeout:
             return True
-        except OSError:  # no such folder, or none of ours
-            return False
+        except OSError:
+            pass  # not ours to read
+        return False
 
     def line(self) -> str:
         """One sentence: how far it is, or what stopped it."""
@@ -149,7 +153,7 @@ def _start(run_dir: Path, arguments: list[str]) -> None:
                                  stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": path}, **how)
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, child.pid, 10)  # the notebook comes first
+            os.setpriority(os.PRIO_PROCESS, child.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
     _children[run_dir] = child
     write_json(run_dir / "process.json", {"pid": child.pid})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from . import store
@@ -154,9 +154,7 @@ def _unknown(kind: str, id: str) -> Any:
 def _load() -> dict[tuple[str, str], tuple[Question, ...]]:
     """{(kind, id): questions} of all files; ValueError for what is written wrongly."""
     found: dict[tuple[str, str], tuple[Question, ...]] = {}
-    for file in sorted((files(__package__) / "questions").iterdir(), key=lambda file: file.name):
-        if not file.name.endswith(".toml"):
-            continue
+    for file in sorted((Path(__file__).parent / "questions").glob("*.toml")):
         content = tomllib.loads(file.read_text(encoding="utf-8"))
         entries = [("prediction", entry["id"], [entry]) for entry in content.get("prediction", [])]
         entries += [("quiz", entry["id"], entry["question"]) for entry in content.get("quiz", [])]

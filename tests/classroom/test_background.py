@@ -18,6 +18,7 @@ def small(monkeypatch):
     """The recipe is tiny, the process is a real one."""
     monkeypatch.setitem(RECIPES, "tiny", tiny.RECIPE)
     monkeypatch.setattr(background, "COMMAND", [sys.executable, str(HERE / "tiny.py")])
+    monkeypatch.setattr(background, "NICE", 0)  # on a busy machine the others would keep it waiting
     monkeypatch.delenv("DDPM_COURSE_FAST", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield
