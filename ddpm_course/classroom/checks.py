@@ -26,7 +26,7 @@ from .sandbox import Stop, TimeUp, call, in_time
 SECONDS = 1.5  # for all calls of a check together; stopping a runaway takes up to 0.2 more
 WORDS = 25  # the longest message
 SIGNS = {"right": "✓", "wrong": "✗", "not attempted": "○"}
-COLOURS = {"right": ("#1b5e20", "#e8f5e9"), "wrong": ("#8e1b1b", "#fdecea"), "not attempted": ("#37474f", "#eceff1")}
+COLOURS = {"right": ("#14491a", "#e8f5e9"), "wrong": ("#8e1b1b", "#fdecea"), "not attempted": ("#37474f", "#eceff1")}
 RANKS = ("not attempted", "wrong", "right")
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TextIO
@@ -21,12 +21,11 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
-
 SEED = 271_828_183  # one that nobody picks: a function that sets its own must show
 
 
 class Stop(SystemExit):
-    """Thrown into code that is out of time. A SystemExit, because threads end on that without a traceback."""
+    """Thrown into code that is out of time. A SystemExit: should it come late, the thread still ends without a traceback."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +42,29 @@ def in_time(work: Callable[[], Any], seconds: float) -> Any:
     work must not raise. A thread that sleeps inside C code is left behind, to end when it wakes.
     """
     done: list[Any] = []
-    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    over: list[bool] = []
+
+    def run() -> None:
+        with suppress(Stop):
+            try:
+                done.append(work())
+            finally:
+                over.append(True)
+
+    thread = threading.Thread(target=run, daemon=True)
     with _quiet(thread) as printed, _state_put_back():
         thread.start()
         try:
             thread.join(seconds)
             frame = sys._current_frames().get(thread.ident or 0) if thread.is_alive() else None
         finally:  # also on the learner's own Ctrl-C
-            _stop(thread)
+            _stop(thread, over)
     return done[0] if done else TimeUp(frame, printed[0])
 
 
-def _stop(thread: threading.Thread) -> None:
+def _stop(thread: threading.Thread, over: list[bool]) -> None:
     deadline = time.monotonic() + 0.2
-    while thread.is_alive() and time.monotonic() < deadline:  # more than once: an `except:` of the learner's may have caught it
+    while thread.is_alive() and not over and time.monotonic() < deadline:  # again: an `except:` may have caught it
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stop))
         thread.join(0.01)
 

@@ -182,6 +182,10 @@ def keywords(x, step, eps, table=None):
     return torch.lerp(torch.zeros_like(x), x, a.sqrt().expand_as(x)) + eps.mul((1 - a).sqrt())
 
 
+def shaped(values):
+    return values[:, None, None, None]
+
+
 def python_floats(betas):
     left, out = 1.0, []
     for beta in betas.tolist():
@@ -215,8 +219,8 @@ RIGHT = {
         keywords,
         lambda x0, t, n, ab: ab[t].view(-1, 1, 1, 1).sqrt() * x0 + (1 - ab[t].view(-1, 1, 1, 1)).sqrt() * n,
         lambda x0, t, n, ab: (ab[t].sqrt() * x0.permute(1, 2, 3, 0) + (1 - ab[t]).sqrt() * n.permute(1, 2, 3, 0)).permute(3, 0, 1, 2),
-        lambda x0, t, n, ab: torch.from_numpy(np.sqrt(ab.numpy()))[t].reshape(-1, 1, 1, 1) * x0 + (1 - ab)[t].reshape(-1, 1, 1, 1) ** 0.5 * n,
-        lambda x0, t, n, ab: (ab[t].log() / 2).exp().reshape(-1, 1, 1, 1) * x0 + (-torch.expm1(ab[t].log())).sqrt().reshape(-1, 1, 1, 1) * n,
+        lambda x0, t, n, ab: shaped(torch.from_numpy(np.sqrt(ab.numpy()))[t]) * x0 + shaped((1 - ab)[t]) ** 0.5 * n,
+        lambda x0, t, n, ab: shaped((ab[t].log() / 2).exp()) * x0 + shaped((-torch.expm1(ab[t].log())).sqrt()) * n,
     ],
     "alpha_bar_of": [
         python_floats,

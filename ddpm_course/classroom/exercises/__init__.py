@@ -37,7 +37,7 @@ class Exercise:
     probes: extra judges, probe(fn) -> a sentence or None, for what outputs cannot show. They see only what passed the cases.
     changes: names of arguments that the function is meant to change; they are compared like its result.
     draws: the function may draw from the global random state.
-    variants: kinds of input that must work as well: "float64", "non-contiguous", "gradient" (on images, not on tables or one number for each).
+    variants: kinds of input that must work as well: "float64", "non-contiguous", "gradient" (on images, not on tables).
     """
 
     solution: Callable
