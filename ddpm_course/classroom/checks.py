@@ -406,7 +406,7 @@ def _out_of_time(fn: Any, ran_out: TimeUp) -> Verdict:
         line = _line(code, _lineno(frame)) if frame.f_code.co_filename == code.co_filename else ""
         frame = frame.f_back
     where = f", in {line[0].lower()}{line[1:]}" if line else ""
-    cause = "take the print out of its loop" if ran_out.printed > 1000 else "look for a loop that never ends"
+    cause = "take the print out of its loop" if ran_out.printed > 1000 else "look for a loop that never ends, or for too much work"
     return _wrong(f"It was still running after {SECONDS} seconds{where}: {cause}.")
 
 
