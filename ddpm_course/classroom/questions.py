@@ -46,7 +46,8 @@ class Question:
 
     def html(self) -> str:
         items = "".join(f'<li style="list-style:upper-alpha">{prose(option.text)}</li>' for option in self.options)
-        return f'<p style="margin:0 0 4px"><b>{prose(self.question)}</b></p><ol style="margin:0 0 6px">{items}</ol>'
+        return (f'<div style="line-height:1.5"><p style="margin:0 0 4px"><b>{prose(self.question)}</b></p>'
+                f'<ol style="margin:0 0 6px">{items}</ol></div>')
 
     def answers(self) -> str:
         """Every option explained, folded."""

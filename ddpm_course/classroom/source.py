@@ -49,7 +49,7 @@ def _place(obj: Any) -> str:
 
 
 def _highlighted(source: str) -> str:
-    style = "margin:0;background:none;color:inherit;line-height:1.4;font-family:monospace"
+    style = "margin:0;white-space:pre;background:none;color:inherit;line-height:1.4;font-family:monospace"
     try:
         from pygments import highlight
         from pygments.formatters import HtmlFormatter
