@@ -20,6 +20,7 @@ import torch
 
 from ddpm_course import get_recipe, label_accuracy, load_data, load_judge, sample, to_uint8
 from ddpm_course.demo import STEPS
+from ddpm_course.machine import fastest_dtype
 from ddpm_course.metrics import evaluate
 from ddpm_course.recipes import Recipe
 from ddpm_course.training import Trainer
@@ -40,17 +41,21 @@ def variants() -> dict[str, Recipe]:
     return {
         "the recipe": base,
         "AdamW alone": training(muon_lr=0.0, lr=2e-3),
-        "Muon, twice the rates": training(muon_lr=2 * base.train.muon_lr, lr=2 * base.train.lr),
+        "twice the rates": training(muon_lr=2 * base.train.muon_lr, lr=2 * base.train.lr),
+        "half the rates": training(muon_lr=base.train.muon_lr / 2, lr=base.train.lr / 2),
         "target v": dataclasses.replace(base, prediction="v"),
         "target eps": dataclasses.replace(base, prediction="eps"),
         "linear schedule": dataclasses.replace(base, schedule="linear"),
         "min-SNR weight, gamma 5": dataclasses.replace(base, min_snr_gamma=5.0),
-        "embedding added" if base.unet.conditioning == "scale-shift" else "embedding scales and shifts": unet(
-            conditioning="add" if base.unet.conditioning == "scale-shift" else "scale-shift"),
-        "wider: 32, 64 channels": unet(channels=(32, 64)),
+        "embedding added": unet(conditioning="add"),
+        "narrower: 16, 64 channels": unet(channels=(16, 64), groups=1),
+        "wider: 32, 96 channels": unet(channels=(32, 96)),
+        "two blocks a level": unet(blocks=2),
         "patches of 4, one level of 64": unet(channels=(64,), patch=4),
-        "batch 32": training(batch_size=32),
-        "batch 128": training(batch_size=128),
+        "norms in groups of 4 channels": unet(groups=8),
+        "batch 64": training(batch_size=64, lr=base.train.lr / 2**0.5, muon_lr=base.train.muon_lr / 2**0.5),
+        "dropout 0.1": unet(dropout=0.1),
+        "labels dropped half as often": training(label_dropout=base.train.label_dropout / 2),
         "timesteps not stratified": training(stratify=False),
         "constant learning rate": training(lr_end=1.0),
         "average over 500 images": training(ema_images=500),
@@ -62,7 +67,7 @@ def measure(name: str, recipe: Recipe, seconds: float, seed: int) -> dict:
     torch.set_num_threads(1)
     device, data = torch.device("cpu"), load_data("mnist5k")
     model, diffusion = recipe.build(seed)
-    config = dataclasses.replace(recipe.train, seed=seed, dtype="float32")
+    config = dataclasses.replace(recipe.train, seed=seed, dtype=fastest_dtype(device))
     probe = Trainer(*recipe.build(seed), data, config, device)
     for _ in range(3):
         probe.step()

@@ -48,7 +48,8 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(16, 64), num_classes=10, patch=2, conditioning="scale-shift", groups=8)
+# 16 channels or more to a norm's group: with fewer, and channels last, a CPU's bfloat16 GroupNorm takes ten times as long.
+_DIGITS = UNetConfig(in_channels=1, image_size=28, channels=(32, 64), num_classes=10, patch=2, conditioning="scale-shift", groups=2)
 _CIFAR = UNetConfig(in_channels=3, image_size=32, channels=(128, 256), blocks=2, attention=(16, 8), num_classes=10, patch=1)
 
 RECIPES = {
@@ -59,27 +60,30 @@ RECIPES = {
             "digits on request, from nothing in minutes on two CPU cores",
             data="mnist",
             unet=_DIGITS,
-            train=TrainConfig(images=64_000, lr=1e-3, muon_lr=0.01, warmup_images=3_000, ema_images=20_000, log_images=1_000),
+            train=TrainConfig(
+                images=64_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, warmup_images=3_000, ema_images=20_000, label_dropout=0.05,
+                log_images=1_000,
+            ),
         ),
         Recipe(
             "mnist",
             "digits on request, with a good budget",
             data="mnist",
-            unet=dataclasses.replace(_DIGITS, channels=(32, 64)),
-            train=TrainConfig(images=1_000_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, preview_images=100_000),
+            unet=dataclasses.replace(_DIGITS, blocks=2),
+            train=TrainConfig(images=900_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, preview_images=100_000),
         ),
         Recipe(
             "mnist-unconditional",
             "digits, whichever come",
             data="mnist",
             unet=dataclasses.replace(_DIGITS, num_classes=None),
-            train=TrainConfig(images=400_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, preview_images=40_000),
+            train=TrainConfig(images=400_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, preview_images=40_000),
         ),
         Recipe(
             "cifar10-cpu",
             "small colour images by class, about two hours on two CPU cores",
             data="cifar10",
-            unet=dataclasses.replace(_CIFAR, channels=(64, 128), blocks=1, attention=(8,), patch=2, groups=16),
+            unet=dataclasses.replace(_CIFAR, channels=(64, 128), blocks=1, attention=(8,), patch=2, groups=4),
             train=TrainConfig(images=1_500_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, flip=True, preview_images=100_000),
         ),
         Recipe(
