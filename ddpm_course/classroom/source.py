@@ -17,8 +17,10 @@ def show_source(*objects: Any) -> None:
     """Show functions, methods or classes of the package, each under the place where it stands."""
     for obj in objects:
         source, place = source_of(obj), _place(obj)
+        style = ("margin:0;padding:8px 12px;background:#F7F7F7;color:#222;"
+                 "font:13px/1.4 monospace;white-space:pre;overflow-x:auto")
         page = (f'<div style="font-size:90%;margin:6px 0 2px"><code>{html.escape(place)}</code></div>'
-                f'<div style="background:#F7F7F7;color:#222;padding:8px 12px;overflow-x:auto">{_highlighted(source)}</div>')
+                f'<pre style="{style}">{_highlighted(source)}</pre>')
         show(bundle(f"# {place}\n{source}", html=page))
 
 
@@ -49,11 +51,12 @@ def _place(obj: Any) -> str:
 
 
 def _highlighted(source: str) -> str:
-    style = "margin:0;white-space:pre;background:none;color:inherit;line-height:1.4;font-family:monospace"
+    """The source as lines of HTML, in colours where pygments is there."""
     try:
         from pygments import highlight
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import PythonLexer
     except ImportError:
-        return f'<pre style="{style}">{html.escape(source)}</pre>'
-    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, prestyles=style))
+        return html.escape(source)
+    # Bare: around it pygments would put its class `highlight`, which JupyterLab's dark theme paints.
+    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nowrap=True)).rstrip()
