@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lab notebooks lint bench
+.PHONY: help demo test test-slow lab notebooks browser colab-like lint bench
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +23,7 @@ demo: $(VENV)/.base-stamp ## train on real digits from nothing, then draw the on
 # One thread a worker: many small tests gain nothing from more, and the workers would fight for the cores.
 # nbval runs every cell of both editions; ARGS picks among the other tests, and leaves the notebooks out.
 test: $(VENV)/.test-stamp ## all tests but the slow ones, and all notebooks (ARGS="-k name" for some tests, WORKERS=2)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not browser" $(ARGS)
 ifeq ($(ARGS),)
 	$(if $(wildcard notebooks/*.ipynb),$(nbval) notebooks)
 endif
@@ -41,6 +41,12 @@ ifneq ($(wildcard notebooks/src),)
 else
 	@echo "There are no notebooks yet: notebooks/src does not exist."
 endif
+
+browser: $(VENV)/.browser-stamp ## use the notebooks in JupyterLab with a headless Chromium; pictures in build/browser
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+colab-like: $(VENV)/.test-stamp ## run the notebooks on what Colab has; needs a Python 3.13 (PYTHON313=/path/to/python)
+	PYTHON313="$(PYTHON313)" $(BIN)/python tools/colab_like.py
 
 lint: $(VENV)/.lint-stamp ## ruff, mypy, codespell, import-linter
 	$(BIN)/ruff check .
@@ -65,6 +71,10 @@ $(VENV)/.test-stamp: pyproject.toml $(VENV)/.made
 $(VENV)/.course-stamp: pyproject.toml $(VENV)/.made
 	@echo "Installing what the course needs into $(VENV)."
 	@$(call pip_install,.[course])
+
+$(VENV)/.browser-stamp: pyproject.toml $(VENV)/.made
+	@echo "Installing JupyterLab, the tests' packages and playwright into $(VENV)."
+	@$(call pip_install,.[course$(comma)test$(comma)browser])
 
 $(VENV)/.lint-stamp: pyproject.toml $(VENV)/.made
 	@echo "Installing the checkers into $(VENV)."

@@ -1,0 +1,155 @@
+"""A JupyterLab of the tests' own, and a notebook that is open in it."""
+
+import ast
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "build" / "browser"
+SETTINGS = {  # nothing that asks the network, and no dialogue over the page
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "docmanager-extension/plugin": '{"autosave": false}',
+}
+ASK = """async expression => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const asked = kernel.requestExecute({code: '', silent: true, user_expressions: {answer: expression}});
+    const answer = (await asked.done).content.user_expressions.answer;
+    if (answer.status !== 'ok') throw new Error(answer.evalue);
+    return answer.data['text/plain'];
+}"""
+
+
+@contextmanager
+def jupyterlab(notebooks, home):
+    """Serve a copy of these notebooks from the folder `home`, in fast mode, with an empty cache; yields an address with a gap {}."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    from notebook_run import environment, learners_cache
+
+    for path in notebooks:
+        shutil.copy(path, home)
+    for name, text in SETTINGS.items():
+        file = home / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}", "--LabApp.expose_app_in_browser=True"]
+    with learners_cache(ROOT, finished=False) as cache, open(home / "lab.log", "w") as log:
+        variables = environment(cache) | {"DDPM_COURSE_FAST": "1", "JUPYTER_CONFIG_DIR": str(home / "config"),
+                                          "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "IPYTHONDIR": str(home / "ipython")}
+        server = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
+
+        def answers():
+            assert server.poll() is None, f"JupyterLab did not start:\n{(home / 'lab.log').read_text()}"
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=10).close()
+            except (urllib.error.URLError, OSError):
+                return False
+            return True
+
+        try:
+            wait(answers, "JupyterLab answers", 120)
+            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+class Notebook:
+    """A notebook that is open in JupyterLab, in a page of playwright. cells: those of the file, in order."""
+
+    def __init__(self, page, path, address):
+        self.page, self.name = page, path.stem
+        self.cells = nbformat.read(path, 4).cells
+        self.errors = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(address.format(path.name))
+        page.wait_for_function("""() => {
+            const session = globalThis.jupyterapp?.shell.currentWidget?.sessionContext?.session;
+            return session?.kernel?.status === 'idle' && jupyterapp.shell.currentWidget.content.widgets.length > 0;
+        }""", timeout=120_000)
+        page.evaluate("""() => {
+            if (jupyterapp.shell.leftCollapsed === false) jupyterapp.commands.execute('application:toggle-left-area');
+            for (const cell of jupyterapp.shell.currentWidget.content.widgets) cell.node.dataset.slug = cell.model.id;
+        }""")
+
+    def run_all(self):
+        """Run every cell, and wait for the end."""
+        self.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def outputs(self):
+        """{slug: (execution count, outputs)} of the code cells, as nbformat has them."""
+        found = self.page.evaluate("jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.sharedModel.toJSON())")
+        return {cell["id"]: (cell["execution_count"], cell["outputs"]) for cell in found if cell["cell_type"] == "code"}
+
+    def python(self, expression):
+        """The value of an expression in the notebook's kernel: what Python can write as a literal."""
+        return ast.literal_eval(self.page.evaluate(ASK, expression))
+
+    def code(self, part=""):
+        """The code cells whose source has this part."""
+        return [cell for cell in self.cells if cell.cell_type == "code" and part in cell.source]
+
+    def cell(self, slug):
+        """The cell on the screen, scrolled to."""
+        place = [cell.id for cell in self.cells].index(slug)
+        self.page.evaluate("place => jupyterapp.shell.currentWidget.content.scrollToItem(place)", place)
+        return self.page.locator(f'[data-slug="{slug}"]')
+
+    def text(self, slug):
+        """What a code cell shows, as text."""
+        area = self.cell(slug).locator(".jp-Cell-outputWrapper")
+        area.scroll_into_view_if_needed()  # what is out of sight is not rendered, and has no text
+        return area.inner_text()
+
+    def run(self, slug, source=None):
+        """Click into a cell, type over its source if asked, press Shift-Enter; what is then under it, as text."""
+        before = self.outputs()[slug][0]
+        self.cell(slug).locator(".cm-content").first.click()
+        if source is not None:
+            self.page.keyboard.press("Control+A")
+            self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Shift+Enter")
+        wait(lambda: self.outputs()[slug][0] not in (before, None), f"{slug} has run", 120)
+        return self.text(slug)
+
+    def theme(self, name):
+        self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
+        wait(lambda: self.page.evaluate("document.body.dataset.jpThemeName") == name, f"the theme is {name}")
+
+    def picture(self, name, slug=None):
+        """Keep a screenshot, of one cell or of the whole notebook."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"{self.name[:2]}-{name}.png"
+        if slug:
+            self.cell(slug).screenshot(path=path)
+            return
+        usual = self.page.viewport_size
+        height = self.page.evaluate("Math.max(...[...document.querySelectorAll('.jp-Notebook, .jp-Notebook *')].map(e => e.scrollHeight))")
+        self.page.set_viewport_size({"width": usual["width"], "height": min(height + 200, 16_000)})
+        self.cell(self.cells[0].id)
+        self.page.wait_for_timeout(1000)
+        self.page.screenshot(path=path)
+        self.page.set_viewport_size(usual)
+
+
+def wait(true, what, seconds=20):
+    """Wait until true() is; AssertionError that tells `what` when it never comes."""
+    until = time.monotonic() + seconds * float(os.environ.get("PATIENCE", "1"))
+    while not true():
+        assert time.monotonic() < until, f"waited {seconds} s in vain until {what}"
+        time.sleep(0.02)
