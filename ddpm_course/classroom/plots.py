@@ -70,6 +70,8 @@ def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels
     figure, (axes,) = _exact([(canvas.shape[1] * zoom, canvas.shape[0] * zoom)], left, top)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_xticks(np.arange(columns) * (width + 1) + (width - 1) / 2, map(str, column_labels or [""] * columns))
+    longest = max(len(str(label)) for label in column_labels or [""])
+    axes.tick_params(axis="x", labelsize=10 if 9 * longest < (width + 1) * zoom else 8)  # else neighbours would touch
     axes.set_yticks(np.arange(rows) * (height + 1) + (height - 1) / 2, map(str, row_labels or [""] * rows))
     if title is not None:
         figure.text(0.5, 1 - 8 / (figure.get_figheight() * DPI), title, ha="center", va="top", fontsize=11)
