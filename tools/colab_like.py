@@ -102,7 +102,8 @@ def main() -> None:
     print(f"{course.name}: built, {course.stat().st_size / 1e6:.1f} MB", flush=True)
     with learners_cache(ROOT, finished=False) as scratch:
         variables = environment(scratch) | {"DDPM_COURSE_WHEEL": str(course), "DDPM_COURSE_FAST": "1", "IPYTHONDIR": str(HOME / "ipython"),
-                                            "DDPM_COURSE_DATA": str(scratch / "data")}  # Colab brings no data
+                                            "DDPM_COURSE_DATA": str(scratch / "data"),  # Colab brings no data
+                                            "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # a warning less on every start
         variables.pop("PYTHONPATH", None)
         setup = nbformat.read(notebooks[0], 4)
         setup.cells = [cell for cell in code_cells(setup) if "setup" in cell.metadata.get("tags", [])]

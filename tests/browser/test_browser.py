@@ -231,7 +231,7 @@ def solve(notebook, slug, name):
         assert f"Your own {name} is used" in notebook.run(cell.id)
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
 def test_text_can_be_read(notebook, theme):
     """Contrast 4.5 or more, as WCAG 2.1 (1.4.3) asks, in what the course paints (a button's colours are
     JupyterLab's); and a screenshot, after all was answered."""
