@@ -299,7 +299,7 @@ def test_building_from_nothing_and_again(small, monkeypatch):
     assert by_id["picture"].outputs and [cell.id for cell in code_cells(learning) if cell.outputs] == ["picture"]
     assert solved["numbers"].outputs[0].text == "None 1 4\n"  # full mode, text progress
     assert "def cosine" in json.dumps(solved["source"].outputs)
-    assert re.search(r"1 minute, 1 minute on \w+ CPU cores?, 1 minute for", by_id["title"].source)
+    assert re.search(r"4 minutes, 1 minute on \w+ CPU cores?, 4 minutes for", by_id["title"].source)
     repository = Source(small, "00_small").repository.removeprefix("https://github.com/")
     assert f"colab.research.google.com/github/{repository}/blob/main/notebooks/00_small.ipynb)" in by_id["title"].source
     assert f"/{repository}/blob/main/notebooks/solutions/00_small.ipynb)" in solved["title"].source

@@ -180,7 +180,9 @@ def tags(cell: NotebookNode) -> set[str]:
 def reading_seconds(cells: list[NotebookNode]) -> float:
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     lines = sum(len(own_source(cell).splitlines()) for cell in code_cells({"cells": cells}))
-    return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE)
+    exercises = sum("exercise" in tags(cell) for cell in cells)
+    questions = sum(own_source(cell).count("predict(") + 4 * own_source(cell).count("quiz(") for cell in code_cells({"cells": cells}))
+    return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE + 3 * exercises + questions / 2)
 
 
 def minutes(seconds: float) -> str:

@@ -205,6 +205,11 @@ def _unshaped(x0, t, noise, alpha_bar):
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
 
 
+def _two_dimensions(x0, t, noise, alpha_bar):
+    a = alpha_bar[t].reshape(-1, 1)
+    return a.sqrt() * x0 + (1 - a).sqrt() * noise
+
+
 def _three_dimensions(x0, t, noise, alpha_bar):
     a = alpha_bar[t].reshape(-1, 1, 1)
     return a.sqrt() * x0 + (1 - a).sqrt() * noise
@@ -275,7 +280,8 @@ Q_SAMPLE = Exercise(
             _mapped(t=lambda x0, t, noise, alpha_bar: len(alpha_bar) - 1 - t),
         "The (B,) weights meet the wrong axis: they broadcast along the width, not along the batch.": _unshaped,
         "The weights meet the channels, not the batch: count the dimensions they need.": _three_dimensions,
-        "It needs the same t for all: a whole tensor of timesteps comes in.": (
+        "The weights meet the rows, not the batch: count the dimensions they need.": _two_dimensions,
+        "It takes `t` for one number: a whole tensor of timesteps comes in, one for each image.": (
             lambda x0, t, noise, alpha_bar: alpha_bar[t.item()] ** 0.5 * x0 + (1 - alpha_bar[t.item()]) ** 0.5 * noise,
             lambda x0, t, noise, alpha_bar: math.sqrt(alpha_bar[t]) * x0 + math.sqrt(1 - alpha_bar[t]) * noise,
             lambda x0, t, noise, alpha_bar: alpha_bar[int(t)] ** 0.5 * x0 + (1 - alpha_bar[int(t)]) ** 0.5 * noise,
