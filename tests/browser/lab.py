@@ -1,7 +1,6 @@
 """A JupyterLab of the tests' own, and a notebook that is open in it."""
 
 import ast
-import os
 import secrets
 import shutil
 import socket
@@ -24,7 +23,8 @@ SETTINGS = {  # nothing that asks the network, and no dialogue over the page
 ASK = """async expression => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const asked = kernel.requestExecute({code: '', silent: true, user_expressions: {answer: expression}});
-    const answer = (await asked.done).content.user_expressions.answer;
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error('the kernel does not answer')), 60_000));
+    const answer = (await Promise.race([asked.done, late])).content.user_expressions.answer;
     if (answer.status !== 'ok') throw new Error(answer.evalue);
     return answer.data['text/plain'];
 }"""
@@ -32,7 +32,7 @@ ASK = """async expression => {
 
 @contextmanager
 def jupyterlab(notebooks, home):
-    """Serve a copy of these notebooks from the folder `home`, in fast mode, with an empty cache; yields an address with a gap {}."""
+    """Serve a copy of these notebooks from the folder `home`, in fast mode, with an empty cache; yields an address with a gap {0}."""
     sys.path.insert(0, str(ROOT / "tools"))
     from notebook_run import environment, learners_cache
 
@@ -63,7 +63,7 @@ def jupyterlab(notebooks, home):
 
         try:
             wait(answers, "JupyterLab answers", 120)
-            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+            yield f"http://127.0.0.1:{port}/lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={token}"
         finally:
             server.terminate()
             server.wait(30)
@@ -77,19 +77,26 @@ class Notebook:
         self.cells = nbformat.read(path, 4).cells
         self.errors = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(address.format(path.name))
-        page.wait_for_function("""() => {
-            const session = globalThis.jupyterapp?.shell.currentWidget?.sessionContext?.session;
-            return session?.kernel?.status === 'idle' && jupyterapp.shell.currentWidget.content.widgets.length > 0;
-        }""", timeout=120_000)
+        page.goto(address.format(self.name), timeout=120_000)
+        where = "globalThis.jupyterapp?.shell.currentWidget?.context?.path"
+        wait(lambda: page.evaluate(where) == path.name and self.idle(), f"{path.name} is open", 120)
         page.evaluate("""() => {
             if (jupyterapp.shell.leftCollapsed === false) jupyterapp.commands.execute('application:toggle-left-area');
             for (const cell of jupyterapp.shell.currentWidget.content.widgets) cell.node.dataset.slug = cell.model.id;
         }""")
 
     def run_all(self):
-        """Run every cell, and wait for the end."""
-        self.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        """Run every cell, and wait for the end, or for the first error."""
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+        def ended():
+            counts, outputs = zip(*self.outputs().values(), strict=True)
+            return self.idle() and (all(counts) or any(output["output_type"] == "error" for found in outputs for output in found))
+
+        wait(ended, "all cells have run", 280)
+
+    def idle(self):
+        return self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status") == "idle"
 
     def outputs(self):
         """{slug: (execution count, outputs)} of the code cells, as nbformat has them."""
@@ -124,7 +131,7 @@ class Notebook:
             self.page.keyboard.press("Control+A")
             self.page.keyboard.insert_text(source)
         self.page.keyboard.press("Shift+Enter")
-        wait(lambda: self.outputs()[slug][0] not in (before, None), f"{slug} has run", 120)
+        wait(lambda: self.outputs()[slug][0] not in (before, None) and self.idle(), f"{slug} has run", 120)
         return self.text(slug)
 
     def theme(self, name):
@@ -149,7 +156,7 @@ class Notebook:
 
 def wait(true, what, seconds=20):
     """Wait until true() is; AssertionError that tells `what` when it never comes."""
-    until = time.monotonic() + seconds * float(os.environ.get("PATIENCE", "1"))
+    until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"waited {seconds} s in vain until {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
