@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 ARGS ?=
 WORKERS ?= 2
-nbval = OMP_NUM_THREADS=1 DDPM_COURSE_FAST=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
+nbval = OMP_NUM_THREADS=1 DDPM_COURSE_FAST=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=240 \
 	-n $(WORKERS) --dist loadscope --durations=5
 
 help: ## print this list
