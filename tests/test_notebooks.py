@@ -414,7 +414,7 @@ def test_the_learning_edition_keeps_its_answers_to_itself():
 
 def test_make_test_runs_nbval_on_both_editions():
     text = (ROOT / "Makefile").read_text()
-    flags = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    flags = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=240"]
     assert all(word in text for word in (*flags, "--dist loadscope", "DDPM_COURSE_FAST=1", "OMP_NUM_THREADS=1"))
     result = subprocess.run([sys.executable, "-m", "pytest", *flags, "--collect-only", "-q", "notebooks"], cwd=ROOT,
                             capture_output=True, text=True, timeout=240)
