@@ -81,7 +81,7 @@ def wheel() -> Path:
 
 def run(notebook: NotebookNode, folder: Path, variables: dict[str, str]) -> None:
     """Run a notebook in the Colab-like kernel; ends the program with the traceback of the cell that fails."""
-    client = NotebookClient(notebook, timeout=300, kernel_name="colab", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, timeout=600, kernel_name="colab", resources={"metadata": {"path": str(folder)}})
     client.create_kernel_manager()
     client.km.kernel_spec_manager = KernelSpecManager(kernel_dirs=[str(HOME / "kernels")])
     try:

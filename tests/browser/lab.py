@@ -93,7 +93,7 @@ class Notebook:
             counts, outputs = zip(*self.outputs().values(), strict=True)
             return self.idle() and (all(counts) or any(output["output_type"] == "error" for found in outputs for output in found))
 
-        wait(ended, "all cells have run", 280)
+        wait(ended, "all cells have run", 500)  # one of them trains
 
     def idle(self):
         return self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status") == "idle"

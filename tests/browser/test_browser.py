@@ -15,7 +15,7 @@ from lab import ROOT, Notebook, jupyterlab, wait
 from ddpm_course.classroom.exercises import EXERCISES
 from ddpm_course.classroom.questions import LETTERS, _load
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
