@@ -10,7 +10,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import SMALL, build, offline, randn, run  # noqa: F401
+from tiny import SMALL, build, randn, run
 
 from ddpm_course import checkpoints
 from ddpm_course.checkpoints import (

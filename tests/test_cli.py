@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import HERE, RECIPE, digits, environment, offline  # noqa: F401
+from tiny import HERE, RECIPE, digits, environment
 
 from ddpm_course import cli
 from ddpm_course.checkpoints import load_checkpoint

@@ -16,7 +16,6 @@ import pytest
 import torch
 import torchvision.datasets
 from PIL import Image
-from tiny import offline  # noqa: F401
 
 from ddpm_course import data as module
 from ddpm_course.data import CIFAR10_CLASSES, CIFAR10_MIRRORS, DataError, atomic_file, cache_dir, load_data, to_float, to_uint8

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import RECIPE, digits, offline  # noqa: F401
+from tiny import RECIPE, digits
 
 from ddpm_course import demo
 from ddpm_course.data import DataError, load_data

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tiny import offline  # noqa: F401
 
 from ddpm_course import machine
 from ddpm_course.data import cache_dir

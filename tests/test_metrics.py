@@ -11,7 +11,7 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import digits, offline, randn  # noqa: F401
+from tiny import digits, randn
 from torch import nn
 
 from ddpm_course.checkpoints import load_judge

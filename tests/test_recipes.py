@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from tiny import digits, offline, randn  # noqa: F401
+from tiny import digits, randn
 
 from ddpm_course.data import CIFAR10_CLASSES, ImageData, load_data
 from ddpm_course.recipes import RECIPES, get_recipe

@@ -17,7 +17,7 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
-from tiny import HERE, TRAIN, build, digits, environment, offline, run, run_alone  # noqa: F401
+from tiny import HERE, digits, environment, run, run_alone
 
 from ddpm_course import training
 from ddpm_course.checkpoints import read_tensors

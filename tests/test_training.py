@@ -16,7 +16,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import SMALL, TRAIN, build, digits, offline, run  # noqa: F401
+from tiny import SMALL, TRAIN, build, digits, run
 from torch import nn
 
 from ddpm_course import checkpoints, training

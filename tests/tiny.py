@@ -8,10 +8,8 @@ import functools
 import os
 import sys
 import time
-import urllib.error
 from pathlib import Path
 
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -72,20 +70,6 @@ def environment(cache, **more) -> dict:
     kept = {k: v for k, v in os.environ.items() if k not in ("DDPM_COURSE_DATA", "WORLD_SIZE", "RANK", "LOCAL_RANK", "PYTHONPATH")}
     path = os.pathsep.join([str(HERE.parent), str(HERE)])
     return kept | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache), "CUDA_VISIBLE_DEVICES": ""} | more
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path_factory):
-    """No test of a file that imports this reaches the network or the user's cache."""
-    import torchvision.datasets.cifar
-    import torchvision.datasets.mnist
-
-    def refuse(url, *_, **__):
-        raise urllib.error.URLError(f"no network in tests: {url}")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr(torchvision.datasets.mnist, "download_and_extract_archive", refuse)
-    monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", refuse)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import tiny
-from tiny import HERE, offline  # noqa: F401
+from tiny import HERE
 
 from ddpm_course import RECIPES
 from ddpm_course.classroom import background

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from tiny import offline  # noqa: F401
 
 from ddpm_course import NoiseSchedule
 from ddpm_course.classroom import questions, store

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from tiny import environment, offline  # noqa: F401
+from tiny import environment
 
 from ddpm_course.classroom import room
 

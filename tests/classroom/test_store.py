@@ -4,7 +4,6 @@ import json
 import threading
 
 import pytest
-from tiny import offline  # noqa: F401  a cache of its own
 
 from ddpm_course.classroom import store
 
