@@ -113,12 +113,13 @@ def _walk(diffusion, model, x, y, visits, solver, eta, variance, clip, generator
 
 def sample(diffusion: Diffusion, model, *, labels: Tensor | Sequence[int] | None = None, n: int | None = None, seed: int = 0,
            scale: float = 1.0, solver: str = "ddpm", timesteps: int | Sequence[int] | None = 25, batch_size: int = 250,
-           progress=iter, **options) -> Tensor:
+           shape: Sequence[int] | None = None, progress=iter, **options) -> Tensor:
     """Draw images: float (N, C, H, W) in [-1, 1], on the model's device.
 
     labels: one for each image, or None with `n` for unconditional ones (the null label of a conditional model).
     scale: of the guidance; other than 1 is refused for a model trained without label dropout.
     Image k of a seed depends on neither batch_size nor the other labels: each draws from a stream of its own.
+    shape: of one image, for a model other than UNet, whose config knows it.
     progress: wraps the list of batches, `tqdm` for instance. options: of `sample_steps`.
     """
     if (labels is None) == (n is None):
@@ -137,7 +138,11 @@ def sample(diffusion: Diffusion, model, *, labels: Tensor | Sequence[int] | None
         n = len(y)
     assert n is not None
     guided = model if scale == 1 else Guided(model, scale)
-    shape = (model.config.in_channels, model.config.image_size, model.config.image_size)
+    if shape is None:
+        config = getattr(model, "config", None)
+        if config is None:
+            raise ValueError(f"{type(model).__name__} does not say what it draws: pass shape=(1, 28, 28), or that of one of your images.")
+        shape = (config.in_channels, config.image_size, config.image_size)
     images = torch.empty(n, *shape, device=device)
     with evaluating(model):
         for batch in progress(torch.arange(n).split(batch_size) if n else []):

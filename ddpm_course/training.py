@@ -171,10 +171,11 @@ class _World:
         return words[0]
 
 
-def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, run_dir: str | Path | None = None, *,
+def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, config: TrainConfig, run_dir: str | Path | None = None, *,
           device: torch.device | str | None = None, report: Callable[[dict], None] | None = None) -> TrainResult:
     """Train `model` in place; return its moving average.
 
+    data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
     With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
     bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
     (the average, at the end), card.json, history.jsonl, previews/, TensorBoard events. `report` gets each record of
@@ -191,6 +192,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData, config: Train
             stack.enter_context(_locked(run))
         stop = stack.enter_context(_stop_requested())
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        if isinstance(data, Tensor):
+            data = ImageData(data, torch.zeros(len(data), dtype=torch.int64), ("unlabelled",), "a tensor")
         trainer = Trainer(model, diffusion, data, config, device, run, world, report)
         if trainer.tensorboard is not None:
             stack.callback(trainer.tensorboard.close)

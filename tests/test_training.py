@@ -22,6 +22,10 @@ from torch import nn
 from ddpm_course import checkpoints, training
 from ddpm_course.checkpoints import CheckpointError, load_checkpoint, read_tensors
 from ddpm_course.data import ImageData, to_float
+from ddpm_course.diffusion import Diffusion
+from ddpm_course.exact import GaussianDenoiser
+from ddpm_course.sampling import sample
+from ddpm_course.schedule import NoiseSchedule
 from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, learning_rate, mix
 
 CPU = torch.device("cpu")
@@ -236,6 +240,31 @@ def test_loss_goes_down_and_the_average_is_returned_ready():
     assert not result.model.training
     assert result.images_seen == 1600 and result.dtype == "float32"
     assert result.images_per_second == pytest.approx(1600 / result.seconds)
+
+
+def test_points_in_a_plane_are_learned_like_images():
+    """The targets are the closed form: for data N(m, s^2), the best guess of x_0 is the GaussianDenoiser's."""
+    schedule, std = NoiseSchedule.linear(), 0.3
+    points = std * torch.randn(2000, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([0.4, -0.2])
+
+    class Gain(nn.Module):  # a linear map for each tenth of t, so that the best it can do is known
+        def __init__(self):
+            super().__init__()
+            self.gain, self.shift = nn.Parameter(torch.zeros(10, 1)), nn.Parameter(torch.zeros(10, 2))
+
+        def forward(self, xt, t, y=None):
+            assert y is None
+            return self.gain[t // 100] * xt + self.shift[t // 100]
+
+    config = TrainConfig(images=200_000, batch_size=500, lr=0.05, ema_images=10_000, dtype="float32")
+    result = training.train(Gain(), Diffusion(schedule, "x0"), points, config)
+    for t in (150, 350, 650):
+        xt = torch.tensor([[0.5, 0.5], [-0.5, 0.0]])
+        exact = GaussianDenoiser(torch.tensor([0.4, -0.2]), std, schedule)(xt, torch.full((2,), t))
+        assert (result.model(xt, torch.full((2,), t)) - exact).abs().max() < 0.06
+    assert sample(Diffusion(schedule, "x0"), result.model, n=3, shape=(2,)).shape == (3, 2)
+    with pytest.raises(ValueError, match="Gain does not say what it draws: pass shape="):
+        sample(Diffusion(schedule, "x0"), result.model, n=3)
 
 
 def test_last_partial_batch_is_left_out():

@@ -22,6 +22,7 @@ from .viewer import pixels, png
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: told apart by everyone
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))  # and without colour
+MARKERS = ("o", "^", "s", "D", "v", "P")
 INK, GRID = "#222222", "#DDDDDD"
 DPI, WIDTH = 100, 720
 STYLE: Any = {
@@ -140,6 +141,87 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
         axes.legend()
     ends = "; ".join(f"{name} goes from {_array(y)[0]:.3g} to {_array(y)[-1]:.3g}" for name, y in ys.items())
     return _finish(figure, title, alt or f"{ylabel} over {xlabel}. {ends}.")
+
+
+@matplotlib.rc_context(STYLE)
+def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | None = None, paths: Any = None, *,
+          grounds: Sequence[str] = (), span: float = 1.6, panels: Sequence[Mapping[str, Any]] | None = None,
+          titles: Sequence[str] | None = None, alt: str | None = None) -> Picture:
+    """Points, arrows and paths in two dimensions, on square axes from -span to span.
+
+    points: {name: (N, 2)}, drawn in this order; those named in `grounds` are small and pale, a ground for the others.
+    arrows: (from, to), both (N, 2). paths: (steps, N, 2), N lines that end in a dot.
+    panels: several such pictures side by side, each a dict of points, arrows and paths; then titles, one for each.
+    """
+    panels = panels if panels is not None else [dict(points=points or {}, arrows=arrows, paths=paths)]
+    figure, grid = _figure(min(7.2, 3.6 * len(panels)) if len(panels) > 1 else 4.4, 4.4 if len(panels) == 1 else
+                           min(3.9, 7.2 / len(panels) + 0.5), len(panels))
+    names = list(dict.fromkeys(name for panel in panels for name in panel.get("points") or {}))
+    front = [name for name in names if name not in grounds]
+    for i, (axes, panel) in enumerate(zip(grid[0], panels, strict=True)):
+        for name, xy in (panel.get("points") or {}).items():
+            xy = _array(xy).reshape(-1, 2)
+            if name in grounds:
+                axes.scatter(xy[:, 0], xy[:, 1], s=6, color="#BBBBBB", label=name)
+            else:
+                k = front.index(name) % len(COLOURS)
+                axes.scatter(xy[:, 0], xy[:, 1], s=26 if len(xy) < 200 else 8, color=COLOURS[k], marker=MARKERS[k], edgecolor="white",
+                             linewidth=0.4, label=name, zorder=3)
+        if panel.get("arrows") is not None:
+            a, b = (_array(end).reshape(-1, 2) for end in panel["arrows"])
+            axes.quiver(a[:, 0], a[:, 1], b[:, 0] - a[:, 0], b[:, 1] - a[:, 1], angles="xy", scale_units="xy", scale=1,
+                        color=INK, alpha=0.75, width=0.005, zorder=2)
+        if panel.get("paths") is not None:
+            lines = _array(panel["paths"])
+            axes.plot(lines[..., 0], lines[..., 1], color=COLOURS[0], linewidth=0.8, alpha=0.6, zorder=2)
+            axes.scatter(lines[-1, :, 0], lines[-1, :, 1], s=16, color=COLOURS[0], edgecolor="white", linewidth=0.4, zorder=4)
+        axes.set(xlim=(-span, span), ylim=(-span, span), aspect="equal", xlabel="first coordinate")
+        if titles is not None:
+            axes.set_title(titles[i])
+    grid[0][0].set_ylabel("second coordinate")
+    if names:
+        handles = {label: handle for axes in grid[0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    counts = ", ".join(f"{len(_array(xy).reshape(-1, 2))} {name}" for panel in panels for name, xy in (panel.get("points") or {}).items())
+    return _finish(figure, None, alt or f"Points in two dimensions: {counts}.")
+
+
+@matplotlib.rc_context(STYLE)
+def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple[float, float]] | None = None,
+         title: str | None = None, alt: str | None = None) -> Picture:
+    """A bar for each name, its value written above. spread: {name: (low, high)}, drawn as a line on the bar."""
+    figure, grid = _figure(min(7.2, 1.2 + 1.1 * len(values)), 3.0)
+    axes, heights = grid[0][0], [float(value) for value in values.values()]
+    axes.bar(range(len(values)), heights, color=COLOURS[0], width=0.65)
+    for i, (name, height) in enumerate(zip(values, heights, strict=True)):
+        low, high = (spread or {}).get(name, (height, height))
+        if spread and name in spread:
+            axes.plot([i, i], [low, high], color=INK, linewidth=1.5, marker="_", markersize=8)
+        axes.annotate(f"{height:.3g}", (i, max(height, high)), ha="center", va="bottom", textcoords="offset points", xytext=(0, 2))
+    axes.set_xticks(range(len(values)), [textwrap.fill(str(name), 14) for name in values])
+    axes.set_ylabel(ylabel)
+    axes.margins(y=0.12)
+    axes.grid(axis="x", visible=False)
+    listed = "; ".join(f"{name} {height:.3g}" for name, height in zip(values, heights, strict=True))
+    return _finish(figure, title, alt or f"{ylabel}: {listed}.")
+
+
+@matplotlib.rc_context(STYLE)
+def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
+         limits: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+    """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
+
+    label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
+    """
+    figure, grid = _figure(6.4, 3.6)
+    array = _array(matrix)
+    low, high = limits or (float(array.min()), float(array.max()))
+    shown = grid[0][0].imshow(array, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, interpolation="nearest",
+                              cmap="cividis" if low >= 0 or high <= 0 else "RdBu_r")
+    grid[0][0].set(xlabel=xlabel, ylabel=ylabel)
+    grid[0][0].grid(False)
+    figure.colorbar(shown, ax=grid[0][0], label=label)
+    return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
 
 
 @matplotlib.rc_context(STYLE)

@@ -11,6 +11,7 @@ from PIL import Image
 from ddpm_course.classroom import plots
 from ddpm_course.classroom.viewer import png
 
+DOTS = torch.stack([torch.linspace(0, 6, 30).cos(), torch.linspace(0, 6, 30).sin()], 1)
 DIGITS = torch.linspace(-1, 1, 10)[:, None, None, None].expand(10, 1, 28, 28)
 
 
@@ -20,6 +21,11 @@ def make():
         "grid": plots.digit_grid(DIGITS[:, None].expand(10, 4, 1, 28, 28), range(10), title="All"),
         "strip": plots.strip(DIGITS[:5], [f"t = {i}" for i in range(5)]),
         "histograms": plots.histograms({"a": torch.zeros(9), "b": torch.ones(9)}, list(DIGITS[:2])),
+        "plane": plots.plane({"data": DOTS, "drawn": DOTS + 0.1}, (DOTS, DOTS * 0.9), grounds=["data"]),
+        "planes": plots.plane(panels=[dict(points={"data": DOTS}), dict(points={"data": DOTS}, paths=DOTS[None] * x[:, None, None] / 5)],
+                              titles=["before", "after"]),
+        "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
+        "heat": plots.heat(torch.eye(4), "t", "number", "value"),
         "curves": plots.curves(x, {"mean": x, "variance": x**2}, "t", "value", {"mean": (x, x), "other": (x, x)}),
     }
 
@@ -82,3 +88,11 @@ def test_pyplot_keeps_nothing():
 
     make()
     assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_arrows_end_where_they_should_and_values_stand_on_their_bars():
+    axes = plots.plane({"data": DOTS}, (DOTS, DOTS * 0.5)).axes[0]
+    (arrows,) = [c for c in axes.collections if hasattr(c, "U")]
+    assert np.allclose(np.c_[arrows.U, arrows.V], -0.5 * DOTS) and arrows.angles == "xy" and arrows.scale == 1
+    picture = plots.bars({"a": 0.5, "b": 1.25}, "loss")
+    assert [text.get_text() for text in picture.axes[0].texts] == ["0.5", "1.25"] and "b 1.25" in picture.alt
