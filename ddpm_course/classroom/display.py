@@ -42,3 +42,8 @@ def widgets() -> ModuleType | None:
 def prose(text: str) -> str:
     """A sentence as HTML: escaped, with `code` set as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html_module.escape(text, quote=False))
+
+
+def caption_html(text: str) -> str:
+    """The sentence under a widget's picture."""
+    return f'<div style="line-height:1.5;max-width:640px">{prose(text)}</div>'

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .display import bundle, prose, widgets
+from .display import bundle, caption_html, widgets
 
 
 def pixels(image, limits: tuple[float, float] = (-1.0, 1.0)) -> np.ndarray:
@@ -57,7 +57,7 @@ class FrameViewer:
         self.slider = W.IntSlider(min=0, max=last, description=label, readout=False, continuous_update=True,
                                   layout=W.Layout(width="340px"), style={"description_width": "initial"})
         self.image = W.Image(value=self.pngs[0], format="png", layout=W.Layout(max_width="100%", object_fit="contain"))
-        self.caption = W.HTML(_caption(captions[0]))
+        self.caption = W.HTML(caption_html(captions[0]))
         W.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(self._moved, names="value")
         # The picture and its caption stand above the controls, so that a caption of two lines moves nothing.
@@ -65,7 +65,7 @@ class FrameViewer:
 
     def _moved(self, change: Any) -> None:
         self.image.value = self.pngs[change["new"]]
-        self.caption.value = _caption(self.captions[change["new"]])
+        self.caption.value = caption_html(self.captions[change["new"]])
 
     def strip(self) -> bytes:
         """A few of the frames side by side, as PNG."""
@@ -106,7 +106,7 @@ class LabelPicker:
         if (W := widgets()) is None:
             return
         self.image = W.Image(value=self.picture, format="png", layout=W.Layout(max_width="100%"))
-        self.caption = W.HTML(_caption(self._said(self.labels[0])))
+        self.caption = W.HTML(caption_html(self._said(self.labels[0])))
         for label in self.labels:
             button = W.Button(description=str(label), tooltip=f"Draw {what} {label}", layout=W.Layout(width="auto", min_width="40px"))
             button.on_click(lambda _, label=label: self.press(label))
@@ -118,12 +118,12 @@ class LabelPicker:
         """Draw a label, as its button does."""
         for button in self.buttons:
             button.disabled = True
-        self.caption.value = _caption(f"Drawing {self.what} {label} …")
+        self.caption.value = caption_html(f"Drawing {self.what} {label} …")
         try:
             self.image.value = self._drawn(label)
-            self.caption.value = _caption(self._said(label))
+            self.caption.value = caption_html(self._said(label))
         except Exception as error:  # in a callback a traceback would be lost; a sentence is seen
-            self.caption.value = _caption(f"{self.what.capitalize()} {label} could not be drawn: {error}")
+            self.caption.value = caption_html(f"{self.what.capitalize()} {label} could not be drawn: {error}")
         finally:
             for button in self.buttons:
                 button.disabled = False
@@ -146,7 +146,3 @@ def label_picker(labels: Sequence[Any], draw: Callable[[Any], Any], what: str = 
     The first label is drawn at once: that picture stands in where no kernel runs. what: the word before the label.
     """
     return LabelPicker(labels, draw, what)
-
-
-def _caption(text: str) -> str:
-    return f'<div style="line-height:1.5;max-width:640px">{prose(text)}</div>'
