@@ -83,8 +83,8 @@ class Knobs:
         return f"{', '.join(self._parts(places))} could not be drawn: {error or type(error).__name__}"
 
     def _named(self, places: Sequence[int], said: str) -> str:
-        """A caption that says where the knobs are, when it does not by itself."""
-        parts = self._parts(places)
+        """A caption as plain text that says where the knobs are, even when it does not by itself."""
+        parts, said = self._parts(places), said.replace("`", "")
         return said if all(part in said for part in parts) else f"{', '.join(parts)}: {said}"
 
     def sheet(self) -> bytes:

@@ -1,6 +1,8 @@
 """A JupyterLab of the tests' own, and a notebook that is open in it."""
 
 import ast
+import contextlib
+import os
 import secrets
 import shutil
 import socket
@@ -9,12 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MADE_BY = {"frames": "FrameViewer", "knobs": "Knobs", "label_picker": "LabelPicker"}  # {function: class} of what moves
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PICTURES = ROOT / "build" / "browser"
 SETTINGS = {  # nothing that asks the network, and no dialogue over the page
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -23,14 +27,50 @@ SETTINGS = {  # nothing that asks the network, and no dialogue over the page
 ASK = """async expression => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const asked = kernel.requestExecute({code: '', silent: true, user_expressions: {answer: expression}});
-    const late = new Promise((_, reject) => setTimeout(() => reject(new Error('the kernel does not answer')), 60_000));
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error('the kernel does not answer')), 180_000));
     const answer = (await Promise.race([asked.done, late])).content.user_expressions.answer;
     if (answer.status !== 'ok') throw new Error(answer.evalue);
     return answer.data['text/plain'];
 }"""
+DIGEST = """async picture => {
+    const bytes = await (await fetch(picture.src)).arrayBuffer();
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    return Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('');
+}"""
+STOPWATCH = """picture => {
+    globalThis.times = [];
+    if (picture.timed) return;
+    picture.timed = true;
+    addEventListener('keydown', () => { globalThis.pressed = performance.now(); }, {capture: true});
+    picture.addEventListener('load', () => requestAnimationFrame(() => times.push(performance.now() - pressed)));
+}"""
+NEW_PICTURE = """before => new Promise(done => {  // or five seconds: two places may have the same picture
+    const until = performance.now() + 5000;
+    const look = () => times.length > before || performance.now() > until ? done() : setTimeout(look, 5);
+    look();
+})"""
 
 
-@contextmanager
+def moving(path):
+    """{slug: class} of a notebook's code cells that end by showing something to move, read from their source."""
+    found, names = {}, {}
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type != "code":
+            continue
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and (kind := _kind(node.value)):
+                names |= {ast.unparse(target): kind for target in node.targets}
+        if tree.body and isinstance(last := tree.body[-1], ast.Expr) and (kind := _kind(last.value) or names.get(ast.unparse(last.value))):
+            found[cell.id] = kind
+    return found
+
+
+def _kind(node):
+    return MADE_BY.get(ast.unparse(node.func).split(".")[-1]) if isinstance(node, ast.Call) else None
+
+
+@contextlib.contextmanager
 def jupyterlab(notebooks, home):
     """Serve a copy of these notebooks from the folder `home`, in fast mode, with an empty cache; yields an address with a gap {0}."""
     sys.path.insert(0, str(ROOT / "tools"))
@@ -73,13 +113,13 @@ class Notebook:
     """A notebook that is open in JupyterLab, in a page of playwright. cells: those of the file, in order."""
 
     def __init__(self, page, path, address):
-        self.page, self.name = page, path.stem
+        self.page, self.path, self.name = page, path, path.stem
         self.cells = nbformat.read(path, 4).cells
         self.errors = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(address.format(self.name), timeout=120_000)
         where = "globalThis.jupyterapp?.shell.currentWidget?.context?.path"
-        wait(lambda: page.evaluate(where) == path.name and self.idle(), f"{path.name} is open", 120)
+        wait(lambda: page.evaluate(where) == path.name and self.idle(), f"{path.name} is open", 240)
         page.evaluate("""() => {
             if (jupyterapp.shell.leftCollapsed === false) jupyterapp.commands.execute('application:toggle-left-area');
             for (const cell of jupyterapp.shell.currentWidget.content.widgets) cell.node.dataset.slug = cell.model.id;
@@ -93,7 +133,12 @@ class Notebook:
             counts, outputs = zip(*self.outputs().values(), strict=True)
             return self.idle() and (all(counts) or any(output["output_type"] == "error" for found in outputs for output in found))
 
-        wait(ended, "all cells have run", 500)  # one of them trains
+        wait(ended, "all cells have run", 900)  # some of them train
+
+    def close(self):
+        """Close the page, and end the kernel."""
+        self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
+        self.page.close()
 
     def idle(self):
         return self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status") == "idle"
@@ -106,6 +151,10 @@ class Notebook:
     def python(self, expression):
         """The value of an expression in the notebook's kernel: what Python can write as a literal."""
         return ast.literal_eval(self.page.evaluate(ASK, expression))
+
+    def shown(self, slug):
+        """What the kernel calls the value that a code cell shows."""
+        return f"Out[{self.outputs()[slug][0]}]"
 
     def code(self, part=""):
         """The code cells whose source has this part."""
@@ -131,7 +180,7 @@ class Notebook:
             self.page.keyboard.press("Control+A")
             self.page.keyboard.insert_text(source)
         self.page.keyboard.press("Shift+Enter")
-        wait(lambda: self.outputs()[slug][0] not in (before, None) and self.idle(), f"{slug} has run", 120)
+        wait(lambda: self.outputs()[slug][0] not in (before, None) and self.idle(), f"{slug} has run", 300)
         return self.text(slug)
 
     def theme(self, name):
@@ -152,6 +201,43 @@ class Notebook:
         self.page.wait_for_timeout(1000)
         self.page.screenshot(path=path)
         self.page.set_viewport_size(usual)
+
+
+class Slider:
+    """One of a cell's sliders, and the picture that changes with it."""
+
+    def __init__(self, notebook, slug, nth=0):
+        self.notebook, self.slug, self.page = notebook, slug, notebook.page
+        cell = notebook.cell(slug)
+        self.handle, self.track = cell.locator(".noUi-handle").nth(nth), cell.locator(".noUi-base").nth(nth)
+        self.picture = cell.locator("img.widget-image")
+
+    @property
+    def place(self):
+        return round(float(self.handle.get_attribute("aria-valuenow")))
+
+    def walk(self, stop, shows):
+        """Press arrow keys until `stop`, and wait for shows(place) after each; milliseconds from each key to its new picture."""
+        self.picture.evaluate(STOPWATCH)
+        self.handle.focus()
+        way, key = (1, "ArrowRight") if stop > self.place else (-1, "ArrowLeft")
+        for place in range(self.place + way, stop + way, way):
+            before = self.page.evaluate("times.length")
+            self.page.keyboard.press(key)
+            self.page.evaluate(NEW_PICTURE, before)  # nothing else is asked meanwhile
+            wait(lambda place=place: self.place == place and shows(place), f"{key} shows place {place} of {self.slug}", 60)
+        return self.page.evaluate("times")
+
+    def click(self, share):
+        box = self.track.bounding_box()
+        self.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+    def drag(self, share):
+        self.handle.hover()  # when it has come to rest
+        box = self.track.bounding_box()
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + share * box["width"], box["y"], steps=8)
+        self.page.mouse.up()
 
 
 def wait(true, what, seconds=20):

@@ -165,7 +165,7 @@ def test_a_sheet_of_a_few_combinations_stands_in_for_knobs(choices, stand_in, si
 def test_knobs_say_in_words_what_can_be_moved():
     text = knobs(drawing(), T=[1, 2, 3], t={str(i): i for i in range(20)})._repr_mimebundle_()["text/plain"]
     assert text == "A picture to change by T (1, 2, 3) and t (0, 1, …, 19: 20 values). First: T = 1, t = 0: The level is 1."
-    named = knobs(lambda T: (torch.zeros(4, 4), f"T = {T}: half is left."), T=[10, 20])
+    named = knobs(lambda T: (torch.zeros(4, 4), f"`T` = {T}: half is left."), T=[10, 20])
     assert named._repr_mimebundle_()["text/plain"].endswith("First: T = 10: half is left.")  # it is not said twice
 
 
