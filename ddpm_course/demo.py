@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -18,22 +17,10 @@ from .machine import pick_device
 from .metrics import evaluate, label_accuracy
 from .recipes import get_recipe
 from .sampling import sample
-from .training import measure_speed, train
+from .training import begun, measure_speed, plan_images, train
 
 TRAINING_SECONDS = 300.0  # of the six minutes; the rest is for drawing and measuring 1,500 digits
-FEWEST, MOST = 20_000, 600_000
 STEPS = 20  # of the ancestral sampler; see benchmarks/README.md
-
-
-def plan_images(images_per_second: float) -> int:
-    """How many images to train on in TRAINING_SECONDS: one of a ladder with steps of 10 %.
-
-    The ladder makes a machine plan the same run again, and so draw the same digits, though its speed varies a little.
-    """
-    images = FEWEST
-    while images * 1.1 <= min(MOST, images_per_second * TRAINING_SECONDS):
-        images = int(images * 1.1)
-    return images
 
 
 def run_demo(out: str | Path, seed: int = 0, *, images: int | None = None, samples: int = 1000, say: Callable[[str], None] = print,
@@ -57,15 +44,15 @@ def run_demo(out: str | Path, seed: int = 0, *, images: int | None = None, sampl
     judge, _ = load_judge("judge-mnist")
     recipe = get_recipe("demo")
     config = dataclasses.replace(recipe.train, seed=seed)
-    begun = _begun(out / "run")
-    if begun is not None and images is None:
-        images = begun["train"]["images"]
+    earlier = begun(out / "run")
+    if earlier is not None and images is None:
+        images = earlier["train"]["images"]
     lap("load")
 
     model, diffusion = recipe.build(seed)
     if images is None:
         speed = measure_speed(model, diffusion, data, config, device)
-        images = plan_images(speed)
+        images = plan_images(speed, TRAINING_SECONDS)
         say(f"This machine sees about {speed:,.0f} images a second: training on {images:,}.")
     config = dataclasses.replace(config, images=images)
     lap("plan")
@@ -130,10 +117,3 @@ def write_grid(path: str | Path, images: torch.Tensor, columns: int = 10, zoom: 
     grid = grid.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
     with atomic_file(path) as temporary:
         write_png(grid, str(temporary))
-
-
-def _begun(run: Path) -> dict | None:
-    try:
-        return json.loads((run / "card.json").read_text())
-    except (OSError, ValueError):
-        return None

@@ -49,6 +49,7 @@ class TrainConfig:
     images: seen in all. batch_size: global, over all processes. lr: peak, reached after warmup_images, then down to
     lr_end * lr along half a cosine. muon_lr: above 0, the peak for the network's inner matrices, which Muon then trains
     and AdamW the rest; betas and weight_decay are AdamW's. ema_images: half-life of the weight average, once warmed up.
+    preview_images, snapshot_images: how often a grid of samples, and the averaged weights, are kept, at the next log.
     label_dropout: share of labels replaced by the null label. stratify: spread the timesteps of a batch evenly over
     {0..T-1} (Kingma et al. 2021, appendix I.1). flip: mirror images left-right half of the time.
     dtype: "float32", "bfloat16" (autocast), or "auto": whichever this machine is faster with.
@@ -72,6 +73,7 @@ class TrainConfig:
     seed: int = 0
     log_images: int = 2_000
     preview_images: int = 0  # 0: no previews
+    snapshot_images: int = 0  # 0: no snapshots
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -148,6 +150,25 @@ def measure_speed(model: nn.Module, diffusion: Diffusion, data: ImageData, confi
     return config.batch_size / sorted(times)[len(times) // 2]
 
 
+def plan_images(images_per_second: float, seconds: float, fewest: int = 20_000, most: int = 600_000) -> int:
+    """How many images to train on in so many seconds: one of a ladder with steps of 10 %, from `fewest` to `most`.
+
+    The ladder makes a machine plan the same run again, and so draw the same digits, though its speed varies a little.
+    """
+    images = fewest
+    while images * 1.1 <= min(most, images_per_second * seconds):
+        images = int(images * 1.1)
+    return images
+
+
+def begun(run_dir: str | Path) -> dict | None:
+    """The card of the run that was begun in this folder, if there is one: its plan counts, whatever the machine's speed is now."""
+    try:
+        return json.loads((Path(run_dir) / "card.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
 @dataclass(frozen=True)
 class _World:
     """This process among its equals under torchrun; alone without it."""
@@ -178,7 +199,7 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
     With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
     bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
-    (the average, at the end), card.json, history.jsonl, previews/, TensorBoard events. `report` gets each record of
+    (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
     the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left.
 
     TrainingError for a loss that is not finite (the last good checkpoint stays), for a run_dir that another process
@@ -248,11 +269,13 @@ class Trainer:
         while self.seen < total:
             self.step()
             self.seconds = spent_before + time.perf_counter() - started
-            logged = self.seen // config.log_images != (self.seen - config.batch_size) // config.log_images or self.seen >= total
+            logged = self._due(config.log_images) or self.seen >= total
             if logged:
                 self._log(total)
-                if config.preview_images and self.seen // config.preview_images != (self.seen - config.batch_size) // config.preview_images:
+                if self._due(config.preview_images):
                     self._preview()
+                if self._due(config.snapshot_images):
+                    self._snapshot()
             # One process may stop after any step; many must agree, and do so when they log.
             if (logged or self.world.size == 1) and self.world.any(stop(), self.device):
                 self._save()
@@ -313,6 +336,10 @@ class Trainer:
             y = drop_labels(self.labels[index], config.label_dropout, self.null_label, generator)
         return x0, y, t, noise
 
+    def _due(self, every: int) -> bool:
+        """Whether the last batch reached another multiple of so many images; 0 is never."""
+        return every > 0 and self.seen // every != (self.seen - self.config.batch_size) // every
+
     def _log(self, total: int) -> None:
         if self.world.size > 1:
             for tensor in (self.loss_sum, self.loss_count):
@@ -368,6 +395,11 @@ class Trainer:
             raise CheckpointError(f"Cannot write {path}: {why_not_written(error, path.parent)}") from error
         if self.tensorboard is not None:
             self.tensorboard.add_image("samples", grid, self.seen)
+
+    def _snapshot(self) -> None:
+        """The averaged weights of this moment, for `load_checkpoint`: snapshots/<images seen>.safetensors."""
+        if self.run is not None and self.world.rank == 0:
+            write_tensors(self.run / "snapshots" / f"{self.seen:09d}.safetensors", self.ema.model.state_dict(), self._card())
 
     def _card(self) -> dict:
         return {

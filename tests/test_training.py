@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import itertools
 import json
 import math
 import multiprocessing
@@ -10,6 +11,7 @@ import random
 import re
 import resource
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -26,7 +28,7 @@ from ddpm_course.diffusion import Diffusion
 from ddpm_course.exact import GaussianDenoiser
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
-from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, learning_rate, mix
+from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, begun, learning_rate, mix, plan_images
 
 CPU = torch.device("cpu")
 
@@ -357,6 +359,17 @@ def test_preview_has_a_column_for_each_label(tmp_path):
         assert picture.size == (10 * 9 + 1, 4 * 9 + 1)  # 8 pixels and a line between
 
 
+def test_snapshots_are_the_averages_of_their_moments(tmp_path):
+    run(tmp_path, images=128, snapshot_images=64)
+    assert sorted(p.name for p in (tmp_path / "snapshots").iterdir()) == ["000000064.safetensors", "000000128.safetensors"]
+    early, last, model = (load_checkpoint(tmp_path / name) for name in (
+        "snapshots/000000064.safetensors", "snapshots/000000128.safetensors", "model.safetensors"))
+    assert [loaded.card["images_seen"] for loaded in (early, last, model)] == [64, 128, 128]
+    wanted = model.model.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in last.model.state_dict().items())
+    assert any(not torch.equal(value, wanted[name]) for name, value in early.model.state_dict().items())
+
+
 def test_bfloat16_trains_and_keeps_float32_weights():
     result = run(images=64, dtype="bfloat16")
     assert result.dtype == "bfloat16"
@@ -606,3 +619,32 @@ def test_random_kinds_of_settings_train_a_few_images(tmp_path):
                    "batch_size": dice.choice([1, 7, 32]), "weight_decay": 0.1 * k, "log_images": dice.choice([1, 1000])}
         result = run(tmp_path / str(k), images=64, **changes)
         assert math.isfinite(result.history[-1]["loss"])
+
+
+# --- how long -----------------------------------------------------------------------------------------------------
+
+
+def test_plan_is_monotone_and_within_bounds():
+    plans = [plan_images(speed, 300, 1000, 9000) for speed in np.geomspace(0.1, 1e6, 2000)]
+    assert all(a <= b for a, b in itertools.pairwise(plans))
+    assert plans[0] == 1000 and 1000 < plans[-1] <= 9000
+
+
+def test_plan_uses_most_of_the_time_and_never_more():
+    for images in np.geomspace(20_100, 600_000, 100):
+        seconds = plan_images(images / 200, 200) / (images / 200)
+        assert 200 / 1.21 < seconds <= 200
+
+
+def test_a_little_jitter_rarely_changes_the_plan():
+    dice = random.Random(0)
+    speeds = np.geomspace(100, 1500, 500)
+    assert sum(plan_images(speed, 300) == plan_images(speed * dice.uniform(0.99, 1.01), 300) for speed in speeds) > 450
+
+
+def test_what_was_begun_is_known_by_its_card(tmp_path):
+    assert begun(tmp_path) is None
+    run(tmp_path, images=128)
+    assert begun(tmp_path)["train"]["images"] == 128
+    (tmp_path / "card.json").write_text("{")
+    assert begun(tmp_path) is None
