@@ -121,12 +121,24 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
 
 @matplotlib.rc_context(STYLE)
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
-           log: str = "", ylim: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+           log: str = "", ylim: tuple[float, float] | None = None, images: Mapping[str, Any] | None = None,
+           title: str | None = None, alt: str | None = None) -> Picture:
     """Curves over x, and measured points: those that bear a curve's name get its colour.
 
     x: numbers, or {name: numbers} where curves have their own. log: "x", "y" or "xy" for logarithmic axes.
+    images: {title: image}, shown to the right, one above the other.
     """
-    figure, grid = _figure(6.4, 3.6)
+    if images:
+        figure, grid = _figure(7.2, 3.4, 2, len(images), width_ratios=[3, 1])
+        for panel, (name, image) in zip(grid[:, 1], images.items(), strict=True):
+            panel.imshow(pixels(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            panel.set_title(name)
+            panel.set_axis_off()
+        for panel in grid[1:, 0]:
+            panel.remove()
+        grid[0, 0].set_subplotspec(grid[0, 0].get_gridspec()[:, 0])
+    else:
+        figure, grid = _figure(6.4, 3.6)
     axes, names = grid[0][0], [*ys, *(name for name in points or {} if name not in ys)]
     look = {name: (COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]) for i, name in enumerate(names)}
     for name, y in ys.items():
@@ -145,15 +157,16 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
 
 @matplotlib.rc_context(STYLE)
 def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | None = None, paths: Any = None, *,
-          grounds: Sequence[str] = (), span: float = 1.6, panels: Sequence[Mapping[str, Any]] | None = None,
-          titles: Sequence[str] | None = None, alt: str | None = None) -> Picture:
+          grounds: Sequence[str] = (), shares: Mapping[str, Any] | None = None, span: float = 1.6,
+          panels: Sequence[Mapping[str, Any]] | None = None, titles: Sequence[str] | None = None, alt: str | None = None) -> Picture:
     """Points, arrows and paths in two dimensions, on square axes from -span to span.
 
     points: {name: (N, 2)}, drawn in this order; those named in `grounds` are small and pale, a ground for the others.
+    shares: {name: (N,) in 0 to 1}: the area of a point of that name grows with its share; 0 is a small dot.
     arrows: (from, to), both (N, 2). paths: (steps, N, 2), N lines that end in a dot.
-    panels: several such pictures side by side, each a dict of points, arrows and paths; then titles, one for each.
+    panels: several such pictures side by side, each a dict of points, shares, arrows and paths; then titles, one for each.
     """
-    panels = panels if panels is not None else [dict(points=points or {}, arrows=arrows, paths=paths)]
+    panels = panels if panels is not None else [dict(points=points or {}, shares=shares, arrows=arrows, paths=paths)]
     figure, grid = _figure(min(7.2, 3.6 * len(panels)) if len(panels) > 1 else 4.4, 4.4 if len(panels) == 1 else
                            min(3.9, 7.2 / len(panels) + 0.5), len(panels))
     names = list(dict.fromkeys(name for panel in panels for name in panel.get("points") or {}))
@@ -165,7 +178,9 @@ def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | Non
                 axes.scatter(xy[:, 0], xy[:, 1], s=6, color="#BBBBBB", label=name)
             else:
                 k = front.index(name) % len(COLOURS)
-                axes.scatter(xy[:, 0], xy[:, 1], s=26 if len(xy) < 200 else 8, color=COLOURS[k], marker=MARKERS[k], edgecolor="white",
+                share = (panel.get("shares") or {}).get(name)
+                area = (26 if len(xy) < 200 else 8) if share is None else 10 + 400 * _array(share)
+                axes.scatter(xy[:, 0], xy[:, 1], s=area, color=COLOURS[k], marker=MARKERS[k], edgecolor="white",
                              linewidth=0.4, label=name, zorder=3)
         if panel.get("arrows") is not None:
             a, b = (_array(end).reshape(-1, 2) for end in panel["arrows"])
@@ -256,9 +271,9 @@ def _exact(cells: Sequence[tuple[int, int]], left: int, top: int, per_row: int =
     return figure, boxes
 
 
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Picture, Any]:
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1, **more: Any) -> tuple[Picture, Any]:
     figure = Picture(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, **more)
 
 
 def _finish(figure: Picture, title: str | None, alt: str) -> Picture:

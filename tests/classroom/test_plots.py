@@ -26,6 +26,7 @@ def make():
                               titles=["before", "after"]),
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
+        "curves beside images": plots.curves(x, {"mean": x}, "t", "value", images={"first": DIGITS[0], "last": DIGITS[1]}),
         "curves": plots.curves(x, {"mean": x, "variance": x**2}, "t", "value", {"mean": (x, x), "other": (x, x)}),
     }
 
@@ -75,6 +76,15 @@ def test_histograms_say_mean_and_deviation():
     assert sum(bar.get_height() * bar.get_width() for bar in figure.axes[0].patches) == pytest.approx(1)
 
 
+def test_curves_stand_beside_images():
+    curve, *shown = make()["curves beside images"].axes
+    assert [axes.get_title() for axes in shown] == ["first", "last"] and all(len(axes.images) == 1 for axes in shown)
+    picture = make()["curves beside images"]
+    picture.draw_without_rendering()
+    boxes = [axes.get_position() for axes in picture.axes]
+    assert boxes[0].height > 1.5 * boxes[1].height and boxes[1].x0 > boxes[0].x1 and boxes[1].y0 > boxes[2].y0  # the curve is as tall as both
+
+
 def test_points_have_their_curves_colour_and_lines_differ_without_colour():
     axes = make()["curves"].axes[0]
     by_name = {line.get_label(): line for line in axes.lines}
@@ -94,5 +104,8 @@ def test_arrows_end_where_they_should_and_values_stand_on_their_bars():
     axes = plots.plane({"data": DOTS}, (DOTS, DOTS * 0.5)).axes[0]
     (arrows,) = [c for c in axes.collections if hasattr(c, "U")]
     assert np.allclose(np.c_[arrows.U, arrows.V], -0.5 * DOTS) and arrows.angles == "xy" and arrows.scale == 1
+    (dots,) = plots.plane({"data": DOTS[:3]}, shares={"data": torch.tensor([0.0, 0.25, 0.75])}).axes[0].collections
+    areas = dots.get_sizes()
+    assert 0 < areas[0] < 20 and np.isclose(areas[2] - areas[0], 3 * (areas[1] - areas[0]))
     picture = plots.bars({"a": 0.5, "b": 1.25}, "loss")
     assert [text.get_text() for text in picture.axes[0].texts] == ["0.5", "1.25"] and "b 1.25" in picture.alt
