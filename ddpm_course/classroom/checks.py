@@ -10,16 +10,16 @@ import functools
 import html
 import inspect
 import linecache
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import store
+from .compare import different, dtypes_of, kind_of
 from .exercises import EXERCISES, Case, Exercise
 from .sandbox import Stop, TimeUp, call, in_time
 
@@ -148,7 +148,7 @@ def judge(exercise: Exercise, fn: Any) -> Verdict:
     if fn is None or fn is ...:
         return _not_attempted(exercise)
     if not callable(fn):
-        return _wrong(f"{_kind(fn).capitalize()} came in: pass the function itself, check.{exercise.name}({exercise.name}).")
+        return _wrong(f"{kind_of(fn).capitalize()} came in: pass the function itself, check.{exercise.name}({exercise.name}).")
     if complaint := _signature(exercise, fn):
         return _wrong(complaint)
     count = len(exercise.cases(0))
@@ -165,7 +165,7 @@ def judge(exercise: Exercise, fn: Any) -> Verdict:
         if complaint := probe(fn):
             return _wrong(complaint)
     for trial, want in zip(trials, expected, strict=True):
-        for got, wanted in zip(_dtypes(trial.value), _dtypes(want.value), strict=False):
+        for got, wanted in zip(dtypes_of(trial.value), dtypes_of(want.value), strict=False):
             if got != wanted:
                 return Verdict("right", f"The values are right. They are {got}; a network will ask for {wanted}.", as_ours=False)
     return Verdict("right", f"{exercise.name} does what it should.")
@@ -190,7 +190,7 @@ def _try(exercise: Exercise, fn: Callable, index: int, variant: Callable[[Any], 
     case, untouched = build(), build()
     outcome = call(fn, case.args)
     named = list(zip(exercise.arguments, case.args, untouched.args, strict=True))
-    changed = tuple(name for name, arg, before in named if name not in exercise.changes and _different(arg, before, 0, 0))
+    changed = tuple(name for name, arg, before in named if name not in exercise.changes and different(arg, before, 0, 0))
     value = (outcome.value, *(arg for name, arg, _ in named if name in exercise.changes)) if exercise.changes else outcome.value
     return _Trial(untouched, value, outcome.error, outcome.disturbed, changed)
 
@@ -204,7 +204,7 @@ def _ours(exercise: Exercise, fn: Callable, index: int, variant: Callable[[Any],
 def _compared(exercise: Exercise, trial: _Trial, want: _Trial) -> str | None:
     if trial.error is not None:
         return "error"
-    return _different(trial.value, want.value, exercise.rtol, exercise.atol)
+    return different(trial.value, want.value, exercise.rtol, exercise.atol)
 
 
 def _cause(exercise: Exercise, fn: Callable, trials: list[_Trial], expected: list[_Trial], complaints: list[str | None]) -> str:
@@ -233,7 +233,7 @@ def _alike(exercise: Exercise, trials: list[_Trial], others: Iterable[_Trial]) -
     for trial, other in zip(trials, others, strict=True):
         if type(trial.error) is not type(other.error):
             return False
-        if trial.error is None and _different(trial.value, other.value, exercise.rtol, exercise.atol, any_type=True):
+        if trial.error is None and different(trial.value, other.value, exercise.rtol, exercise.atol, any_type=True):
             return False
     return any(trial.error is None for trial in trials)
 
@@ -261,7 +261,7 @@ def _fragile(exercise: Exercise, fn: Callable, first: _Trial) -> str | None:
             if effect := _side_effect(exercise, [trial]):
                 return effect
     again = _try(exercise, fn, 0)
-    if again.error is not None or _different(again.value, first.value, exercise.rtol, exercise.atol):
+    if again.error is not None or different(again.value, first.value, exercise.rtol, exercise.atol):
         return "Called again with the same input, it gives another result: it keeps something from call to call."
     return None
 
@@ -296,9 +296,9 @@ def _ignored(exercise: Exercise, fn: Callable, position: int, trials: list[_Tria
         args = list(exercise.cases(0)[trials.index(trial)].args)
         args[position] = _altered(args[position])
         ours, theirs = call(exercise.solution, tuple(args)).value, call(fn, tuple(args)).value
-        if trial.error is not None or _different(theirs, trial.value, exercise.rtol, exercise.atol):
+        if trial.error is not None or different(theirs, trial.value, exercise.rtol, exercise.atol):
             return False
-        matters = matters or bool(_different(ours, want.value, exercise.rtol, exercise.atol))
+        matters = matters or bool(different(ours, want.value, exercise.rtol, exercise.atol))
     return matters
 
 
@@ -306,55 +306,6 @@ def _altered(value: Any) -> Any:
     if isinstance(value, Tensor) and value.numel() and not value.is_floating_point() and value.dtype != torch.bool:
         return value.max() - value
     return value / 2 if isinstance(value, float) or (isinstance(value, Tensor) and value.is_floating_point()) else value
-
-
-def _different(got: Any, want: Any, rtol: float, atol: float, any_type: bool = False) -> str | None:
-    """How `got` differs from `want`, as the end of a sentence; None where it does not. any_type: of tensors, compare values alone."""
-    if isinstance(want, nn.Module):
-        got, want = got.state_dict() if isinstance(got, nn.Module) else got, want.state_dict()
-    if isinstance(want, dict | list | tuple):
-        kinds: Any = dict if isinstance(want, dict) else list | tuple
-        if not isinstance(got, kinds) or len(got) != len(want) or (isinstance(want, dict) and set(got) != set(want)):
-            return f"it returns {_kind(got)} where {_kind(want)} of length {len(want)} is expected."
-        pairs: list[Any] = [(got[key], want[key]) for key in want] if isinstance(want, dict) else list(zip(got, want, strict=True))
-        return next((found for a, b in pairs if (found := _different(a, b, rtol, atol, any_type))), None)
-    if isinstance(want, bool | int | float | Tensor):
-        return _different_numbers(got, want, rtol, atol, any_type)
-    if isinstance(want, str | None):
-        return None if got == want else f"it returns {_kind(got)}, {got!r}, where {want!r} is expected."
-    return None  # a model, a generator: not ours to compare
-
-
-def _different_numbers(got: Any, want: bool | int | float | Tensor, rtol: float, atol: float, any_type: bool) -> str | None:
-    if got is None:
-        return "it returns None: is a `return` missing at its end?"
-    expected = torch.as_tensor(want).detach().cpu()
-    if isinstance(got, bool | int | float) and expected.ndim == 0:
-        got = torch.tensor(got)
-    if not isinstance(got, Tensor):
-        hint = ": is there a stray comma?" if isinstance(got, tuple) and len(got) == 1 else "."
-        return f"it returns {_kind(got)} where {'a tensor' if isinstance(want, Tensor) else 'a number'} is expected{hint}"
-    got = got.detach().cpu()
-    if got.shape != expected.shape:
-        return f"it returns shape {tuple(got.shape)} where {tuple(expected.shape)} is expected."
-    floats = expected.is_floating_point()
-    if not any_type and (got.is_floating_point() != floats or got.is_complex() or (floats and got.itemsize < 4)):
-        return f"it returns {got.dtype} where {expected.dtype} is expected."
-    if got.is_complex():
-        return f"it returns {got.dtype} where {expected.dtype} is expected."
-    got, expected = got.double(), expected.double()
-    if bool((got.isfinite() < expected.isfinite()).any()):
-        return f"it returns {'NaN' if bool(got.isnan().any()) else 'infinity'} somewhere."
-    if torch.allclose(got, expected, rtol, atol, equal_nan=True):
-        return None
-    return f"off by up to {(got - expected).nan_to_num().abs().max():.2g}."
-
-
-def _dtypes(value: Any) -> Iterator[torch.dtype]:
-    if isinstance(value, Tensor):
-        yield value.dtype
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
-        yield from _dtypes(part)
 
 
 def _signature(exercise: Exercise, fn: Callable) -> str | None:
@@ -431,13 +382,6 @@ def _told(error: BaseException) -> str:
     except Exception:
         said = ""
     return f"{type(error).__name__}{f': {said}' if said else ''}"
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "None"
-    name = "numpy array" if isinstance(value, np.ndarray) else type(value).__name__.lower()
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _wrong(message: str) -> Verdict:

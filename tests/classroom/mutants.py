@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from ddpm_course.classroom import checks
+from ddpm_course.classroom.compare import different
 from ddpm_course.classroom.exercises import Exercise
 from ddpm_course.classroom.sandbox import call
 
@@ -182,6 +182,6 @@ def equivalent(exercise: Exercise, fn: Callable, seeds: int = 40) -> bool:
     for seed in range(1, seeds + 1):
         for case, again in zip(exercise.cases(seed), exercise.cases(seed), strict=True):
             got, want = call(fn, case.args), call(exercise.solution, again.args)
-            if got.error or checks._different((got.value, *case.args), (want.value, *again.args), exercise.rtol / 10, exercise.atol / 10):
+            if got.error or different((got.value, *case.args), (want.value, *again.args), exercise.rtol / 10, exercise.atol / 10):
                 return False
     return True

@@ -14,6 +14,7 @@ from answers import RIGHT, WRONG
 from mutants import equivalent, mutants
 
 from ddpm_course.classroom import checks
+from ddpm_course.classroom.compare import different
 from ddpm_course.classroom.exercises import EXERCISES
 from ddpm_course.classroom.sandbox import TimeUp, in_time
 
@@ -82,9 +83,9 @@ def test_cases_are_the_same_every_time_and_new_for_another_seed(exercise):
     first, again, other = exercise.cases(0), exercise.cases(0), exercise.cases(1)
     assert torch.equal(state, torch.get_rng_state())
     assert len({case.label for case in first}) == len(first) == len(other)
-    same = [checks._different(a.args, b.args, 0, 0) for a, b in zip(first, again, strict=True)]
+    same = [different(a.args, b.args, 0, 0) for a, b in zip(first, again, strict=True)]
     assert same == [None] * len(first)
-    assert any(checks._different(a.args, b.args, 0, 0) for a, b in zip(first, other, strict=True))
+    assert any(different(a.args, b.args, 0, 0) for a, b in zip(first, other, strict=True))
 
 
 MISTAKES = [(exercise, sentence, fn) for exercise in EXERCISES.values() for sentence, fn in exercise.known_mistakes()]
