@@ -139,6 +139,18 @@ def test_the_short_path_is_short(source):
     assert (build_notebooks.reading_seconds(spine) + run) / 60 <= 15
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_prediction_is_answered(source):
+    """In the notebook that asks, or in the later one that its entry names, once there is that one."""
+    from ddpm_course.classroom.questions import _load
+
+    for id in re.findall(r'^predict\("(.+?)"\)', source.read_text(), re.MULTILINE):
+        reopened = _load()["prediction", id][0].reopened
+        assert not reopened or reopened > source.stem[:2]
+        for there in [path for path in SOURCES if path.stem[:2] == (reopened or source.stem[:2])]:
+            assert re.search(rf'predict\.reveal\(\s*"{id}"', there.read_text()), f"{id} is not revealed in {there.name}"
+
+
 @pytest.mark.parametrize("path", EDITIONS, ids=path_id)
 def test_the_setup_cell_is_the_template(path):
     (cell,) = [cell for cell in nbformat.read(path, 4).cells if "setup" in tags(cell)]
@@ -303,6 +315,8 @@ def test_building_from_nothing_and_again(small, monkeypatch):
     repository = Source(small, "00_small").repository.removeprefix("https://github.com/")
     assert f"colab.research.google.com/github/{repository}/blob/main/notebooks/00_small.ipynb)" in by_id["title"].source
     assert f"/{repository}/blob/main/notebooks/solutions/00_small.ipynb)" in solved["title"].source
+    assert ") · [Solutions](solutions/00_small.ipynb) 4" in by_id["title"].source
+    assert ") · [Exercises](../00_small.ipynb) 4" in solved["title"].source
     assert (small / "README.md").read_text().count("00_small.ipynb") == 3
 
     # What makes a run stale, and is named. Text is not among it.

@@ -76,7 +76,7 @@ class Source:
         record = run.metadata.ddpm_course if run else NotebookNode(seconds={}, cores=2)
         spine = [cell for cell in cells if tags(cell) & {"spine", "setup"}]
         other = f"[Exercises](../{self.name}.ipynb)" if reading else f"[Solutions](solutions/{self.name}.ipynb)"
-        words = {"badges": f"{self.badge(self.reading if reading else self.learning)} {other}",
+        words = {"badges": f"{self.badge(self.reading if reading else self.learning)} · {other}",
                  "machine": NUMBERS.get(record.cores, f"{record.cores} CPU cores"),
                  "minutes_run": minutes(sum(record.seconds.values())), "minutes_read": minutes(reading_seconds(cells)),
                  "minutes_spine": minutes(reading_seconds(spine) + sum(record.seconds.get(cell.id, 0) for cell in spine))}

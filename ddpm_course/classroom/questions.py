@@ -30,11 +30,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
-    """id: under which the choice is kept; exactly one option is right."""
+    """id: under which the choice is kept; exactly one option is right. reopened: "09" for a prediction that waits for notebook 09."""
 
     id: str
     question: str
     options: tuple[Option, ...]
+    reopened: str = ""
 
     @property
     def right(self) -> Option:
@@ -87,7 +88,8 @@ class Asked:
     def _react(self, i: int) -> None:
         option = self.question.options[i]
         if self.kind == "prediction":
-            style, colour, said = "info", CHOSEN, f"<b>You say {LETTERS[i]}.</b> Run on and see."
+            later = f"Notebook {self.question.reopened} asks again." if self.question.reopened else "Run on and see."
+            style, colour, said = "info", CHOSEN, f"<b>You say {LETTERS[i]}.</b> {later}"
         elif option.right:
             style, colour, said = "success", RIGHT, f"<b>{LETTERS[i]}: right.</b> {prose(option.why)}"
         else:
@@ -163,7 +165,7 @@ def _load() -> dict[tuple[str, str], tuple[Question, ...]]:
             if (kind, id) in found:
                 raise ValueError(f"{file.name}: the {kind} {id!r} is there twice.")
             names = [id] if kind == "prediction" else [f"{id}/{i + 1}" for i in range(len(raw))]
-            questions = tuple(Question(name, one["question"], tuple(Option(**option) for option in one["option"]))
+            questions = tuple(Question(name, one["question"], tuple(Option(**option) for option in one["option"]), one.get("reopened", ""))
                               for name, one in zip(names, raw, strict=True))
             for question in questions:
                 if sum(option.right for option in question.options) != 1 or not 2 <= len(question.options) <= len(LETTERS):

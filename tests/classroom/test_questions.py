@@ -60,6 +60,13 @@ def test_a_prediction_gives_nothing_away_and_is_kept():
     assert [button.button_style for button in again.buttons] == ["", "", "info", ""]
 
 
+def test_a_prediction_that_waits_says_for_which_notebook():
+    for id, said in (("start-copies", "You say A.</b> Notebook 09 asks again."), ("forward-drop-root", "You say A.</b> Run on and see.")):
+        asked = predict(id).asked[0]
+        asked.buttons[0].click()
+        assert said in asked.feedback.value
+
+
 def test_reveal_prints_what_was_said_beside_what_was_measured(capsys):
     predict.reveal("forward-drop-root", 3.2297)
     out = capsys.readouterr().out
