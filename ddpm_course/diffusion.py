@@ -17,12 +17,14 @@ PREDICTIONS = ("eps", "v", "x0")
 def q_step(schedule: NoiseSchedule, x_prev: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """One step of noising, x_t given x_{t-1} (Ho et al. 2020, eq. 2). t: int64 (B,) in {0..T-1}."""
     schedule.check(t, x_prev, first=0)  # a network or a beta is asked for: the clean level -1 is no timestep
+    _check_noise(noise, x_prev)
     beta = schedule.betas[t].reshape(-1, *[1] * (x_prev.ndim - 1))
     return (1 - beta).sqrt() * x_prev + beta.sqrt() * noise
 
 
 def q_sample(schedule: NoiseSchedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Jump from x_0 to x_t in one formula (Ho et al. 2020, eq. 4). t: int64 (B,) in {-1..T-1}."""
+    _check_noise(noise, x0)
     signal, sigma = _signal_and_sigma(schedule, t, x0)
     return signal * x0 + sigma * noise
 
@@ -90,8 +92,6 @@ class Diffusion(nn.Module):
         if noise is None:
             noise = torch.randn(x0.shape, generator=generator, device=device).to(x0)
         self.schedule.check(t, x0, first=0)
-        if noise.shape != x0.shape:
-            raise ValueError(f"noise has shape {tuple(noise.shape)}, the images {tuple(x0.shape)}: they must agree.")
         output = model(q_sample(self.schedule, x0, t, noise), t, y)
         target = self.target(x0, noise, t)
         if output.shape != target.shape:
@@ -116,6 +116,12 @@ class Diffusion(nn.Module):
         elif self.prediction == "eps":
             return x0, output
         return x0, (xt - signal * x0) / sigma
+
+
+def _check_noise(noise: Tensor, like: Tensor) -> None:
+    """ValueError where images would share noise, or noise would copy images, by broadcasting."""
+    if noise.shape != like.shape:
+        raise ValueError(f"noise has shape {tuple(noise.shape)}, the images {tuple(like.shape)}: they must agree.")
 
 
 def _signal_and_sigma(schedule: NoiseSchedule, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -157,6 +157,7 @@ def sample(diffusion: Diffusion, model, *, labels: Tensor | Sequence[int] | None
 
 def image_stream(seed: int, k: int) -> torch.Generator:
     """The random stream of image k of a seed."""
+    # Seeds 0, 1, 2, ... share no stream up to 1,000,003 images each: image 1,000,003 of seed 0 would be image 0 of seed 1.
     return torch.Generator().manual_seed((seed * 1_000_003 + k) & 0x7FFF_FFFF_FFFF_FFFF)
 
 

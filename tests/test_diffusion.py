@@ -367,6 +367,13 @@ def test_loss_refuses_shapes_that_would_broadcast_and_times_out_of_range(argumen
         Diffusion(NoiseSchedule.linear(200)).loss(arguments.pop("model"), X, **arguments)
 
 
+@pytest.mark.parametrize("noise_shape", [(1, 1, 4, 4), (4, 1, 1, 4), (1, 4, 4), (4,), (), (4, 3, 4, 4)])
+@pytest.mark.parametrize("noising", [q_sample, q_step])
+def test_noise_that_would_be_shared_is_refused(schedule, noising, noise_shape):
+    with pytest.raises(ValueError, match=r"noise has shape .*, the images \(4, 1, 4, 4\): they must agree"):
+        noising(schedule, torch.zeros(4, 1, 4, 4), torch.tensor([0, 1, 2, 3]), torch.zeros(noise_shape))
+
+
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_nothing_is_changed_in_place(schedule, prediction):
     t = torch.tensor([0, 90, 199])

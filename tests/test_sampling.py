@@ -584,6 +584,8 @@ def test_sample_refuses_what_its_solver_lacks(option):
 def test_streams_of_images_and_seeds_differ():
     first = {float(torch.randn(1, generator=image_stream(seed, k))) for seed in range(20) for k in range(20)}
     assert len(first) == 400
+    ends = [image_stream(0, 1_000_002), image_stream(1, 0), image_stream(1, 1_000_002), image_stream(2, 0)]  # as far as it promises
+    assert len({stream.initial_seed() for stream in ends}) == 4
 
 
 def test_noise_is_drawn_image_by_image_or_at_once():
