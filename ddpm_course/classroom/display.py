@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html as html_module
+import io
 import re
 import sys
 from types import ModuleType
@@ -15,10 +16,22 @@ def bundle(text: str, *, html: str | None = None, png: bytes | None = None, widg
     if html is not None:
         data["text/html"] = html
     if png is not None:
-        data["image/png"] = base64.b64encode(png).decode()
+        data["image/png"] = base64.b64encode(_compact(png)).decode()
     if widget is not None:
         data["application/vnd.jupyter.widget-view+json"] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     return data
+
+
+def _compact(png: bytes) -> bytes:
+    """The PNG with a palette, a third of its size: up to 256 colours exactly, drawn curves to the eye. Photographs stay as they are."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    if image.getcolors(4096) is None:
+        return png
+    out = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+    return min(out.getvalue(), png, key=len)
 
 
 def show(data: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """Pictures: right numbers, whole pixels, one look, a sentence each."""
 
+import base64
 import io
 
 import matplotlib
@@ -44,6 +45,18 @@ def test_shows_itself_once_the_same_every_time_on_an_opaque_light_ground(name):
     assert drawn(figure)[0, 0].tolist() == [255, 255, 255] and figure.dpi <= 100 and drawn(figure).shape[1] <= 800
     with matplotlib.rc_context({"figure.facecolor": "black"}):
         assert drawn(make()[name])[0, 0].tolist() == [255, 255, 255]
+
+
+def test_stored_pictures_are_small_and_look_the_same():
+    def stored(figure):
+        data = base64.b64decode(figure._repr_mimebundle_()["image/png"])
+        return data, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+    data, shown = stored(make()["curves"])
+    assert len(data) < len(png(make()["curves"])) / 2 and np.abs(shown - drawn(make()["curves"])).mean() < 0.2
+    assert np.array_equal(stored(make()["grid"])[1], drawn(make()["grid"]))  # greys are kept exactly
+    photograph = plots.strip(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    assert np.array_equal(stored(photograph)[1], drawn(photograph))
 
 
 def test_each_pixel_of_a_digit_is_a_whole_number_of_screen_pixels():
