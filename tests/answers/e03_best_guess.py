@@ -22,7 +22,8 @@ def loop_weights(xt, points, alpha_bar_t):
 def python_weights(xt, points, alpha_bar_t):
     signal, rows = alpha_bar_t**0.5, []
     for noisy in xt.tolist():
-        exponents = [-sum((a - signal * b) ** 2 for a, b in zip(noisy, point, strict=True)) / 2 / (1 - alpha_bar_t) for point in points.tolist()]
+        squares = [sum((a - signal * b) ** 2 for a, b in zip(noisy, point, strict=True)) for point in points.tolist()]
+        exponents = [-square / 2 / (1 - alpha_bar_t) for square in squares]
         heights = [math.exp(e - max(exponents)) for e in exponents]
         rows.append([h / sum(heights) for h in heights])
     return torch.tensor(rows, dtype=xt.dtype)

@@ -59,7 +59,8 @@ POSTERIOR_WEIGHTS = Exercise(
     posterior_weights,
     hints=(
         "Under the noise a clean point is a smaller point. Measure how far each noisy point is from each of those, and square it.",
-        "`xt[:, None]` has the shape (B, 1, D) and meets (N, D) as (B, N, D). Then comes the exponent of the bump, and softmax over the points.",
+        "`xt[:, None]` has the shape (B, 1, D) and meets (N, D) as (B, N, D). "
+        "Then come the exponent of the bell, and softmax over the points.",
     ),
     cases=_weights_cases,
     mistakes={
@@ -67,7 +68,7 @@ POSTERIOR_WEIGHTS = Exercise(
             _weights(normalise=lambda e: torch.softmax(e, 0)),
         "The whole table sums to 1: each noisy point needs weights that sum to 1 by themselves.":
             _weights(normalise=lambda e: torch.softmax(e.flatten(), 0).reshape(e.shape)),
-        "The weights are not normalised: these are the heights of the bumps.": (
+        "The weights are not normalised: these are the heights of the bells.": (
             _weights(normalise=torch.exp),
             _weights(normalise=lambda e: torch.exp(e) / len(e.T)),
         ),
@@ -103,13 +104,23 @@ POSTERIOR_WEIGHTS = Exercise(
         ),
         "The points are shrunk by the noise's amplitude: that is the other of the two roots.":
             _weights(distance=lambda xt, points, a: _squared(xt, points, 1 - a)),
+        "Signal and noise have changed places: alpha_bar_t is what is left of the image.":
+            lambda xt, points, alpha_bar_t: posterior_weights(xt, points, 1 - alpha_bar_t),
+        "The weights go with one over the distance: a Gaussian bell falls off in another way.": (
+            _weights(normalise=lambda e: (1 / e) / (1 / e).sum(1, keepdim=True)),
+            _weights(normalise=lambda e: (-e) ** -0.5 / ((-e) ** -0.5).sum(1, keepdim=True)),
+        ),
+        "These compare by products alone: how large each point itself is belongs to the distance, too.": (
+            lambda xt, points, alpha_bar_t: torch.softmax(alpha_bar_t**0.5 * xt @ points.T / (1 - alpha_bar_t), 1),
+            lambda xt, points, alpha_bar_t: torch.softmax(xt @ points.T, 1),
+        ),
         "The noisy points are shrunk: they are shrunk already, the clean ones are not.": (
             _weights(distance=lambda xt, points, a: _squared(a**0.5 * xt, points, 1.0)),
             _weights(distance=lambda xt, points, a: _squared(a**0.5 * xt, points, a)),
         ),
         "The noisy points are blown up to clean size: then the noise is larger, too, and its variance is another.":
             _weights(distance=lambda xt, points, a: _squared(xt / a**0.5, points, 1.0)),
-        "The exponent is divided by a standard deviation: a bump has the noise's variance there.":
+        "The exponent is divided by a standard deviation: a bell has the noise's variance there.":
             _weights(exponent=lambda d, a: -d / (2 * (1 - a) ** 0.5)),
         "The variance is squared: 1 - alpha_bar is a variance already.":
             _weights(exponent=lambda d, a: -d / (2 * (1 - a) ** 2)),
@@ -121,7 +132,7 @@ POSTERIOR_WEIGHTS = Exercise(
         ),
         "It multiplies by the variance: more noise should make the weights more alike. Mind the brackets.":
             _weights(exponent=lambda d, a: -d / 2 * (1 - a)),
-        "The factor 1/2 of the bump is missing.": (
+        "The factor 1/2 of the bell is missing.": (
             _weights(exponent=lambda d, a: -d / (1 - a)),
             _weights(exponent=lambda d, a: -d / (1 - a), normalise=_divided),
         ),
@@ -131,17 +142,18 @@ POSTERIOR_WEIGHTS = Exercise(
             _weights(exponent=lambda d, a: d / (2 * (1 - a))),
             _weights(exponent=lambda d, a: d / (2 * (1 - a)), normalise=_divided),
         ),
-        "The distance is not squared: a bump falls with the square of the distance.": (
+        "The distance is not squared: a bell falls with the square of the distance.": (
             _weights(distance=lambda xt, points, a: torch.cdist(xt, a**0.5 * points)),
             _weights(distance=lambda xt, points, a: _squared(xt, points, a).sqrt()),
         ),
         "The squares are averaged over the dimensions: their sum is what counts. A mean makes every guess too blurred.":
-            _weights(distance=lambda xt, points, a: (xt[:, None] - a**0.5 * points).square().mean(2)),
+            (_weights(distance=lambda xt, points, a: (xt[:, None] - a**0.5 * points).square().mean(2)),
+             _weights(distance=lambda xt, points, a: 2 * (xt[:, None] - a**0.5 * points).square().mean(2))),
         "The differences are summed without squares: opposite ones cancel.":
             _weights(distance=lambda xt, points, a: (xt[:, None] - a**0.5 * points).sum(2)),
         "The differences are summed first and squared then: square each one.":
             _weights(distance=lambda xt, points, a: (xt[:, None] - a**0.5 * points).sum(2).square()),
-        "These are sums of absolute values: a Gaussian bump is made of squares.":
+        "These are sums of absolute values: a Gaussian bell is made of squares.":
             _weights(distance=lambda xt, points, a: (xt[:, None] - a**0.5 * points).abs().sum(2)),
         "The sign in the difference is wrong: it adds the point instead of comparing with it.":
             _weights(distance=lambda xt, points, a: (xt[:, None] + a**0.5 * points).square().sum(2)),
@@ -230,6 +242,8 @@ EPS_FROM_X0 = Exercise(
             lambda xt, x0, a: (xt - x0) / (1 - a) ** 0.5,
             lambda xt, x0, a: xt - x0,
         ),
+        "x_t and x0 have changed places: the faded image is taken out of the noisy one.":
+            lambda xt, x0, a: eps_from_x0(x0, xt, a),
         "The sign is turned: it points from the noise to the image.":
             lambda xt, x0, a: (a**0.5 * x0 - xt) / (1 - a) ** 0.5,
         "This is the score: turn its sign and rescale it, and it is the noise.":
@@ -298,6 +312,8 @@ X0_FROM_EPS = Exercise(
             lambda xt, eps, a: (xt - eps) / a**0.5,
             lambda xt, eps, a: xt - eps,
         ),
+        "x_t and eps have changed places: the weakened noise is taken out of the noisy image.":
+            lambda xt, eps, a: x0_from_eps(eps, xt, a),
         "The sign is turned: the image comes out as its negative.":
             lambda xt, eps, a: ((1 - a) ** 0.5 * eps - xt) / a**0.5,
         "The noise is added once more: it has to be taken out of x_t.":
