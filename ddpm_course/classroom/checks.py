@@ -153,13 +153,16 @@ def judge(exercise: Exercise, fn: Any) -> Verdict:
         return _wrong(complaint)
     count = len(exercise.cases(0))
     trials = [_try(exercise, fn, index) for index in range(count)]
-    if _untouched(fn, trials[0]):
+    if _untouched(exercise, fn, trials[0]):
         return _not_attempted(exercise)
-    expected = [_ours(exercise, exercise.solution, index) for index in range(count)]
-    complaints = [_compared(exercise, trial, want) for trial, want in zip(trials, expected, strict=True)]
-    if any(complaints):
+    for reference in (*exercise.also, exercise.solution):
+        expected = [_ours(exercise, reference, index) for index in range(count)]
+        complaints = [_compared(exercise, trial, want) for trial, want in zip(trials, expected, strict=True)]
+        if not any(complaints):
+            break
+    else:
         return _wrong(_cause(exercise, fn, trials, expected, complaints))
-    if complaint := _side_effect(exercise, trials) or _fragile(exercise, fn, trials[0]):
+    if complaint := _side_effect(exercise, trials) or _fragile(exercise, reference, fn, trials[0]):
         return _wrong(complaint)
     for probe in exercise.probes:
         if complaint := probe(fn):
@@ -173,10 +176,11 @@ def judge(exercise: Exercise, fn: Any) -> Verdict:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One call on one case: what came out (with the arguments that are meant to change), or was raised, and what else happened."""
+    """What came of one case: the value or the error, the arguments that are meant to change as they are now, and what else happened."""
 
     case: Case
     value: Any
+    after: tuple
     error: BaseException | None
     disturbed: str
     changed: tuple[str, ...]  # names of the arguments that are no longer what they were
@@ -188,11 +192,11 @@ def _try(exercise: Exercise, fn: Callable, index: int, variant: Callable[[Any], 
         return Case(case.label, tuple(map(variant, case.args))) if variant else case
 
     case, untouched = build(), build()
-    outcome = call(fn, case.args)
+    outcome = call(exercise.applied(fn), case.args)
     named = list(zip(exercise.arguments, case.args, untouched.args, strict=True))
     changed = tuple(name for name, arg, before in named if name not in exercise.changes and different(arg, before, 0, 0))
-    value = (outcome.value, *(arg for name, arg, _ in named if name in exercise.changes)) if exercise.changes else outcome.value
-    return _Trial(untouched, value, outcome.error, outcome.disturbed, changed)
+    after = tuple(arg for name, arg, _ in named if name in exercise.changes)
+    return _Trial(untouched, outcome.value, after, outcome.error, outcome.disturbed, changed)
 
 
 @functools.cache
@@ -201,10 +205,21 @@ def _ours(exercise: Exercise, fn: Callable, index: int, variant: Callable[[Any],
     return _try(exercise, fn, index, variant)
 
 
-def _compared(exercise: Exercise, trial: _Trial, want: _Trial) -> str | None:
+def _compared(exercise: Exercise, trial: _Trial, want: _Trial, any_type: bool = False) -> str | None:
+    """How a trial differs from another, as the end of a sentence."""
     if trial.error is not None:
         return "error"
-    return different(trial.value, want.value, exercise.rtol, exercise.atol)
+    if not (exercise.changes and _nothing(want.value)) and (
+            found := different(trial.value, want.value, exercise.rtol, exercise.atol, any_type)):
+        return found
+    for name, got, wanted in zip((n for n in exercise.arguments if n in exercise.changes), trial.after, want.after, strict=True):
+        if found := different(got, wanted, exercise.rtol, exercise.atol, any_type):
+            return f"{found.rstrip('.')} in `{name}`, as it is afterwards."
+    return None
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or value is ... or (isinstance(value, list) and len(value) > 0 and all(map(_nothing, value)))
 
 
 def _cause(exercise: Exercise, fn: Callable, trials: list[_Trial], expected: list[_Trial], complaints: list[str | None]) -> str:
@@ -233,7 +248,7 @@ def _alike(exercise: Exercise, trials: list[_Trial], others: Iterable[_Trial]) -
     for trial, other in zip(trials, others, strict=True):
         if type(trial.error) is not type(other.error):
             return False
-        if trial.error is None and different(trial.value, other.value, exercise.rtol, exercise.atol, any_type=True):
+        if trial.error is None and _compared(exercise, trial, other, any_type=True):
             return False
     return any(trial.error is None for trial in trials)
 
@@ -249,19 +264,19 @@ def _side_effect(exercise: Exercise, trials: list[_Trial]) -> str | None:
     return None
 
 
-def _fragile(exercise: Exercise, fn: Callable, first: _Trial) -> str | None:
+def _fragile(exercise: Exercise, reference: Callable, fn: Callable, first: _Trial) -> str | None:
     """What is wrong where the ordinary cases are right: other kinds of input, and a second call."""
     for name in exercise.variants:
         for index in range(len(exercise.cases(0))):
             trial = _try(exercise, fn, index, VARIANTS[name])
             if trial.error is not None:
                 return _failed(fn, trial.error, INPUTS[name])
-            if complaint := _compared(exercise, trial, _ours(exercise, exercise.solution, index, VARIANTS[name])):
+            if complaint := _compared(exercise, trial, _ours(exercise, reference, index, VARIANTS[name])):
                 return f"Right on ordinary input, wrong on {INPUTS[name]}: {complaint}"
             if effect := _side_effect(exercise, [trial]):
                 return effect
     again = _try(exercise, fn, 0)
-    if again.error is not None or different(again.value, first.value, exercise.rtol, exercise.atol):
+    if _compared(exercise, again, first):
         return "Called again with the same input, it gives another result: it keeps something from call to call."
     return None
 
@@ -295,7 +310,7 @@ def _ignored(exercise: Exercise, fn: Callable, position: int, trials: list[_Tria
     for trial, want in zip(trials, expected, strict=True):
         args = list(exercise.cases(0)[trials.index(trial)].args)
         args[position] = _altered(args[position])
-        ours, theirs = call(exercise.solution, tuple(args)).value, call(fn, tuple(args)).value
+        ours, theirs = (call(exercise.applied(f), tuple(args)).value for f in (exercise.solution, fn))
         if trial.error is not None or different(theirs, trial.value, exercise.rtol, exercise.atol):
             return False
         matters = matters or bool(different(ours, want.value, exercise.rtol, exercise.atol))
@@ -324,7 +339,7 @@ def _signature(exercise: Exercise, fn: Callable) -> str | None:
     return None
 
 
-def _untouched(fn: Callable, first: _Trial) -> bool:
+def _untouched(exercise: Exercise, fn: Callable, first: _Trial) -> bool:
     code = _code(fn)
     if isinstance(first.error, NotImplementedError):
         innermost = first.error.__traceback__
@@ -334,7 +349,7 @@ def _untouched(fn: Callable, first: _Trial) -> bool:
         return innermost is not None and dis.opname[innermost.tb_frame.f_code.co_code[innermost.tb_lasti]] == "RAISE_VARARGS"
     idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
     empty = code is not None and all(step.opname in idle for step in dis.get_instructions(code))
-    return empty and first.error is None and (first.value is None or first.value is ...)
+    return empty and first.error is None and _nothing(first.value)
 
 
 def _failed(fn: Callable, error: BaseException, label: str) -> str:

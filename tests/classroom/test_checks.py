@@ -446,6 +446,98 @@ def test_argument_that_is_meant_to_change():
     assert "`value`" in checks.judge(EMA, both).message
 
 
+def test_what_is_returned_beside_a_change_does_not_count_where_the_reference_returns_nothing():
+    def returns(average, value, decay):
+        ema_update(average, value, decay)
+        return average
+
+    def emptied(average, value, decay):
+        """A docstring."""
+
+    assert checks.judge(EMA, returns).status == "right"
+    assert checks.judge(EMA, emptied).status == "not attempted"
+    assert checks.judge(EMA, lambda average, value, decay: average["w"].mul_(decay)).message.endswith("in `average`, as it is afterwards.")
+
+
+def learn(model, optimizer, x, generator):
+    """One step of descent on |model(x + noise)|^2; the noise, then a factor, from generator."""
+    noise = torch.randn(x.shape, generator=generator)
+    loss = torch.rand((), generator=generator) * model(x + noise).square().mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+def factor_first(model, optimizer, x, generator):
+    factor = torch.rand((), generator=generator)
+    optimizer.zero_grad()
+    loss = factor * model(x + torch.randn(x.shape, generator=generator)).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def never_clears(model, optimizer, x, generator):
+    loss = torch.rand((), generator=generator) * model(x + torch.randn(x.shape, generator=generator)).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def line(seed):
+    model = torch.nn.Linear(2, 1, device="meta").to_empty(device="cpu")  # its own start would draw random numbers
+    model.load_state_dict({"weight": randn(seed, 1, 2), "bias": randn(seed + 1, 1)})
+    return model
+
+
+def line_cases(seed):
+    model = line(seed)
+    generator = torch.Generator().manual_seed(seed)
+    return [Case("four points", (model, torch.optim.SGD(model.parameters(), lr=0.2), randn(seed + 2, 4, 2), generator))]
+
+
+LEARN = Exercise(learn, ("One.", "Two."), line_cases, {"Gradients add up.": never_clears}, changes=("model",), variants=(),
+                 calls=2, also=(factor_first,))
+
+
+def test_function_of_a_module_an_optimizer_and_a_generator_called_twice():
+    """The module is compared by its weights after both calls: a gradient that is left over shows only in the second."""
+    def no_step(model, optimizer, x, generator):
+        loss = torch.rand((), generator=generator) * model(x + torch.randn(x.shape, generator=generator)).square().mean()
+        return loss.item()
+
+    def other_rate(model, optimizer, x, generator):
+        optimizer.param_groups[0]["lr"] = 0.1
+        return learn(model, optimizer, x, generator)
+
+    def seeds_by_chance(model, optimizer, x, generator):
+        return learn(model, optimizer, x, torch.Generator().manual_seed(int(torch.randint(9, ()))))
+
+    def empties(model, optimizer, x, generator):
+        """A docstring."""
+
+    assert checks.judge(LEARN, learn).status == "right"
+    assert checks.judge(LEARN, factor_first).status == "right"
+    assert checks.judge(LEARN, never_clears).message == "Gradients add up."
+    assert checks.judge(LEARN, no_step).status == "wrong"
+    assert checks.judge(LEARN, other_rate).status == "wrong"
+    assert "returns None" in checks.judge(LEARN, lambda *args: learn(*args) and None).message
+    assert checks.judge(LEARN, empties).status == "not attempted"
+    assert "of its own" in checks.judge(LEARN, seeds_by_chance).message
+
+
+def test_weights_alone_can_be_wrong():
+    def reversed_step(model, optimizer, x, generator):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        first = learn(model, optimizer, x, generator)
+        model.load_state_dict(before)
+        return first
+
+    once = Exercise(learn, ("One.", "Two."), line_cases, {}, changes=("model",), variants=())
+    assert "in `model`, as it is afterwards" in checks.judge(once, reversed_step).message
+
+
 def test_function_that_draws():
     assert checks.judge(DROP, drop).status == "right"
     assert checks.judge(DROP, next(iter(DROP.mistakes.values()))).message == "One draw decides for the whole batch."

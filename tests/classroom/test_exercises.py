@@ -35,6 +35,11 @@ def test_reference_is_right_and_quick(exercise):
 
 
 @each
+def test_other_references_are_right(exercise):
+    assert [checks.judge(exercise, reference).status for reference in exercise.also] == ["right"] * len(exercise.also)
+
+
+@each
 def test_stub_is_the_reference_without_its_body(exercise):
     namespace = {"torch": torch}
     exec(compile(exercise.stub(), "<stub>", "exec"), namespace)

@@ -35,7 +35,10 @@ class Exercise:
         be large enough that every mistake shows, and shapes should set apart what broadcasts by chance.
     mistakes: {sentence that names the cause: wrong implementation, or several}. At most 25 words; it gives no solution away.
     probes: extra judges, probe(fn) -> a sentence or None, for what outputs cannot show. They see only what passed the cases.
-    changes: names of arguments that the function is meant to change; they are compared like its result.
+    changes: names of arguments that the function is meant to change; they are compared like its result, a module by its weights
+        and buffers. Where the reference returns None besides, what is returned does not count.
+    calls: how often a case calls the function, with the same arguments: what it leaves behind shows in the next call.
+    also: other references, as right as `solution`, whose results differ from its: by random numbers drawn in another order, say.
     draws: the function may draw from the global random state.
     variants: kinds of input that must work as well: "float64", "non-contiguous", "gradient" (on images, not on tables).
     """
@@ -46,6 +49,8 @@ class Exercise:
     mistakes: dict[str, Callable | tuple[Callable, ...]]
     probes: tuple[Callable[[Callable], str | None], ...] = ()
     changes: tuple[str, ...] = ()
+    calls: int = 1
+    also: tuple[Callable, ...] = ()
     draws: bool = False
     variants: tuple[str, ...] = ("float64", "non-contiguous", "gradient")
     rtol: float = 1e-3
@@ -67,6 +72,10 @@ class Exercise:
     def known_mistakes(self) -> list[tuple[str, Callable]]:
         """(sentence, implementation), one for each implementation."""
         return [(sentence, fn) for sentence, made in self.mistakes.items() for fn in (made if isinstance(made, tuple) else (made,))]
+
+    def applied(self, fn: Callable) -> Callable:
+        """What one case does with fn: a call, or a list of `calls`."""
+        return fn if self.calls == 1 else lambda *args: [fn(*args) for _ in range(self.calls)]
 
     def solution_source(self) -> str:
         """Source of the reference."""
