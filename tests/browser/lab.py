@@ -225,22 +225,30 @@ class Slider:
             before = self.page.evaluate("times.length")
             self.page.keyboard.press(key)
             self.page.evaluate(NEW_PICTURE, before)  # nothing else is asked meanwhile
-            wait(lambda place=place: self.place == place and shows(place), f"{key} shows place {place} of {self.slug}", 60)
+            wait(lambda place=place: self.place == place and shows(place), f"{key} shows place {place} of {self.slug}")
         return self.page.evaluate("times")
 
     def click(self, share):
-        box = self.track.bounding_box()
-        self.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        """Click on the track, this share of the way along."""
+        self.track.click(position={"x": share * self.track.bounding_box()["width"], "y": 2})
 
     def drag(self, share):
-        self.handle.hover()  # when it has come to rest
+        """Take the handle, and let it go this share of the way along."""
+        def taken():
+            self.handle.hover()  # when it has come to rest
+            self.page.mouse.down()
+            if self.handle.evaluate("handle => handle.classList.contains('noUi-active')"):
+                return True
+            self.page.mouse.up()  # the page has moved meanwhile
+            return False
+
+        wait(taken, f"the handle of {self.slug} is taken")
         box = self.track.bounding_box()
-        self.page.mouse.down()
         self.page.mouse.move(box["x"] + share * box["width"], box["y"], steps=8)
         self.page.mouse.up()
 
 
-def wait(true, what, seconds=20):
+def wait(true, what, seconds=60):
     """Wait until true() is; AssertionError that tells `what` when it never comes."""
     until = time.monotonic() + seconds
     while not true():
