@@ -13,7 +13,7 @@ def log_snr(alpha_bar):
     """The logarithm of the signal-to-noise ratio: the ruler on which schedules are compared.
 
     alpha_bar: a tensor of any shape, each number between 0 and 1, neither of them reached.
-    Returns the natural logarithm of the ratio, of the same shape; 0 where image and noise have the same weight.
+    Returns the natural logarithm of the ratio, of the same shape; 0 where both weights are equal.
     """
     return torch.log(alpha_bar / (1 - alpha_bar))
 
@@ -142,8 +142,8 @@ LOG_SNR = Exercise(
 def linear_betas(T):
     """The linear schedule for any number of steps: it ends in noise as the one of a thousand steps does.
 
-    T: the number of steps, an int above 20. At T = 1000 the betas run evenly from 0.0001 to 0.02, both included.
-    Returns betas, float32 (T,), evenly spaced, smallest first; their sum is about 10, whatever T.
+    T: the number of steps, an int above 20.
+    Returns betas, float32 (T,), evenly spaced, smallest first. At T = 1000 they run from 0.0001 to 0.02.
     """
     return torch.linspace(1e-4, 0.02, T) * 1000 / T
 
@@ -291,9 +291,9 @@ LINEAR_BETAS = Exercise(
 
 
 def cosine_betas(T):
-    """The betas of the cosine schedule (Nichol & Dhariwal 2021, eq. 17), with s = 0.008 and no beta above 0.999.
+    """The betas of the cosine schedule (Nichol & Dhariwal 2021, eq. 17).
 
-    T: the number of steps, an int.
+    T: the number of steps, an int. The offset s is 0.008; no beta exceeds 0.999.
     Returns betas, float32 (T,): the entry of step t comes from f at the times t/T and (t+1)/T.
     """
     time = torch.arange(T + 1, dtype=torch.float64) / T
