@@ -58,7 +58,7 @@ def _divided(e):
 POSTERIOR_WEIGHTS = Exercise(
     posterior_weights,
     hints=(
-        "Under the noise a clean point is a smaller point. Measure how far each noisy point is from each of those, and square it.",
+        "Noising shrinks the clean points first. Measure how far each noisy point is from each shrunk one, and square that.",
         "`xt[:, None]` has the shape (B, 1, D) and meets (N, D) as (B, N, D). "
         "Then come the exponent of the bell, and softmax over the points.",
     ),
