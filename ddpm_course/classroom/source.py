@@ -11,13 +11,14 @@ from typing import Any
 from .display import bundle, show
 
 PACKAGE = Path(__file__).resolve().parent.parent
+GROUND = "#FCFCFC"  # on a darker one some of pygments' colours are too faint to read
 
 
 def show_source(*objects: Any) -> None:
     """Show functions, methods or classes of the package, each under the place where it stands."""
     for obj in objects:
         source, place = source_of(obj), _place(obj)
-        style = ("margin:0;padding:8px 12px;background:#F7F7F7;color:#222;"
+        style = (f"margin:0;padding:8px 12px;background:{GROUND};border:1px solid #DDDDDD;color:#222;"
                  "font:13px/1.4 monospace;white-space:pre;overflow-x:auto")
         page = (f'<div style="font-size:90%;margin:6px 0 2px"><code>{html.escape(place)}</code></div>'
                 f'<pre style="{style}">{_highlighted(source)}</pre>')

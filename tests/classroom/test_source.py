@@ -31,6 +31,20 @@ def test_shown_as_text_and_as_a_page(capsys, monkeypatch):
     assert "/work" not in page and "<script" not in page
 
 
+def test_every_colour_of_the_code_can_be_read():
+    """Contrast 4.5 or more (WCAG 2.1, 1.4.3). Stored pages keep the colours that pygments had when they were built."""
+    default = pytest.importorskip("pygments.styles").get_style_by_name("default")
+
+    def light(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        return sum(w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+                   for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    ground = light(source.GROUND.removeprefix("#"))
+    seen = {look["color"] for token, look in default if look["color"] and "Whitespace" not in str(token)}
+    assert not [colour for colour in seen if (ground + 0.05) / (light(colour) + 0.05) < 4.5]
+
+
 def test_the_hash_changes_with_the_source():
     assert source.source_hash(q_sample) == source.source_hash(q_sample) != source.source_hash(NoiseSchedule.at)
     assert re.fullmatch("[0-9a-f]{16}", source.source_hash(q_sample, NoiseSchedule))
