@@ -90,12 +90,12 @@ def test_histograms_say_mean_and_deviation():
 
 
 def test_curves_stand_beside_images():
-    curve, *shown = make()["curves beside images"].axes
-    assert [axes.get_title() for axes in shown] == ["first", "last"] and all(len(axes.images) == 1 for axes in shown)
     picture = make()["curves beside images"]
+    shown = picture.axes[1:]
+    assert [axes.get_title() for axes in shown] == ["first", "last"] and all(len(axes.images) == 1 for axes in shown)
     picture.draw_without_rendering()
-    boxes = [axes.get_position() for axes in picture.axes]
-    assert boxes[0].height > 1.5 * boxes[1].height and boxes[1].x0 > boxes[0].x1 and boxes[1].y0 > boxes[2].y0  # the curve is as tall as both
+    curve, first, last = (axes.get_position() for axes in picture.axes)
+    assert curve.height > 1.5 * first.height and first.x0 > curve.x1 and first.y0 > last.y0  # the curve is as tall as both
 
 
 def test_points_have_their_curves_colour_and_lines_differ_without_colour():
