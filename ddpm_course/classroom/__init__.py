@@ -9,12 +9,15 @@ from typing import Any
 
 from .background import my_training, start_training
 from .knobs import knobs
+from .live import live
 from .questions import predict, quiz
 from .room import setup
 from .source import show_source
 from .viewer import frames, label_picker
 
-__all__ = ["check", "frames", "knobs", "label_picker", "my_training", "plots", "predict", "quiz", "setup", "show_source", "start_training"]
+__all__ = [
+    "check", "frames", "knobs", "label_picker", "live", "my_training", "plots", "predict", "quiz", "setup", "show_source", "start_training",
+]
 
 
 def __getattr__(name: str) -> Any:

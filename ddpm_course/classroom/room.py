@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from ..data import ImageData, load_data
+from ..data import ImageData, cache_dir, load_data
 from ..machine import describe_device, pick_device
 
 Value = TypeVar("Value")
@@ -28,6 +32,15 @@ class Room:
     def pick(self, full: Value, fast: Value) -> Value:
         """The value for the mode at hand."""
         return fast if self.fast else full
+
+    def run_dir(self, name: str) -> Path:
+        """A folder for a training, to be passed to `train`: in the learner's cache, the same for these data whenever it is asked for.
+
+        In fast mode it is a new one for each kernel and goes with it, so that a test trains, and two tests do not meet.
+        """
+        if self.fast:
+            return _fast_runs() / name
+        return cache_dir() / "classroom" / "runs" / f"{name}-{'mnist' if is_mnist(self.data) else 'mnist5k'}"
 
     def __repr__(self) -> str:
         cpu, count = self.device.type == "cpu", torch.get_num_threads()
@@ -46,6 +59,13 @@ def setup(download: bool = False) -> Room:
 def fast() -> bool:
     """Whether DDPM_COURSE_FAST asks for the fast mode."""
     return os.environ.get("DDPM_COURSE_FAST", "") not in ("", "0")
+
+
+@functools.cache
+def _fast_runs() -> Path:
+    folder = tempfile.mkdtemp(prefix="ddpm-course-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @functools.cache  # read once a kernel

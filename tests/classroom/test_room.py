@@ -1,7 +1,9 @@
 """The room: which digits, which mode, one line."""
 
+import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +50,25 @@ def test_setup_downloads_only_when_asked(monkeypatch):
     room.setup()
     room.setup(download=True)
     assert asked == [False, True]
+
+
+def test_a_runs_folder_is_the_same_each_time_but_in_fast_mode(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = room.setup()
+    full, fast = (dataclasses.replace(found, fast=fast) for fast in (False, True))
+    assert full.run_dir("a") == full.run_dir("a") == tmp_path / "ddpm_course" / "classroom" / "runs" / "a-mnist5k"
+    mnist = dataclasses.replace(found.data, source="MNIST train")
+    assert dataclasses.replace(full, data=mnist).run_dir("a").name == "a-mnist"
+    assert fast.run_dir("a") == fast.run_dir("a") != fast.run_dir("b") and tmp_path not in fast.run_dir("a").parents
+    program = """
+from ddpm_course.classroom import setup
+folder = setup().run_dir("a")
+folder.mkdir()
+print(folder)
+"""
+    kernels = [subprocess.run([sys.executable, "-c", program], env=environment(tmp_path) | {"DDPM_COURSE_FAST": "1"}, capture_output=True,
+                              text=True, timeout=240).stdout.splitlines()[-1] for _ in range(2)]
+    assert kernels[0] != kernels[1] and not any(Path(folder).parent.exists() for folder in kernels)
 
 
 def test_the_package_does_not_know_the_classroom_and_the_classroom_imports_lightly(tmp_path):
