@@ -15,7 +15,10 @@ import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Rectangle
 
 from .display import bundle
 from .viewer import pixels, png
@@ -167,8 +170,8 @@ def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | Non
     panels: several such pictures side by side, each a dict of points, shares, arrows and paths; then titles, one for each.
     """
     panels = panels if panels is not None else [dict(points=points or {}, shares=shares, arrows=arrows, paths=paths)]
-    figure, grid = _figure(min(7.2, 3.6 * len(panels)) if len(panels) > 1 else 4.4, 4.4 if len(panels) == 1 else
-                           min(3.9, 7.2 / len(panels) + 0.5), len(panels))
+    side = (7.2 - 0.7) / len(panels) - 0.15  # of one of several panels, in inches
+    figure, grid = _figure(*((4.4, 4.4) if len(panels) == 1 else (7.2, side + 0.95 + 0.2 * (titles is not None))), len(panels))
     names = list(dict.fromkeys(name for panel in panels for name in panel.get("points") or {}))
     front = [name for name in names if name not in grounds]
     for i, (axes, panel) in enumerate(zip(grid[0], panels, strict=True)):
@@ -190,10 +193,12 @@ def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | Non
             lines = _array(panel["paths"])
             axes.plot(lines[..., 0], lines[..., 1], color=COLOURS[0], linewidth=0.8, alpha=0.6, zorder=2)
             axes.scatter(lines[-1, :, 0], lines[-1, :, 1], s=16, color=COLOURS[0], edgecolor="white", linewidth=0.4, zorder=4)
-        axes.set(xlim=(-span, span), ylim=(-span, span), aspect="equal", xlabel="first coordinate")
+        axes.set(xlim=(-span, span), ylim=(-span, span), aspect="equal", xlabel="first coordinate" if len(panels) < 4 else None)
+        if i:
+            axes.set_yticklabels([])
         if titles is not None:
             axes.set_title(titles[i])
-    grid[0][0].set_ylabel("second coordinate")
+    grid[0][0].set_ylabel("second coordinate" if len(panels) < 4 else "")
     if names:
         handles = {label: handle for axes in grid[0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
@@ -237,6 +242,55 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
     grid[0][0].grid(False)
     figure.colorbar(shown, ax=grid[0][0], label=label)
     return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
+
+
+@matplotlib.rc_context(STYLE)
+def ladder(rungs: Sequence[tuple[str, tuple[int, int], float]], skips: Sequence[tuple[int, int]] = (), *,
+           ends: tuple[Any, Any] | None = None, alt: str | None = None) -> Picture:
+    """A network as a ladder: a box for each part, as high as its maps and as wide as its channels are many; below, its cost.
+
+    rungs: (name, (channels, side), multiply-adds) in the order of the forward pass; smaller maps stand lower. skips: (from, to)
+    as positions in rungs. ends: the image that goes in and the one that comes out, drawn on the level of their size.
+    """
+    figure = Picture(figsize=(7.2, 4.2), layout="constrained")
+    rows = figure.add_gridspec(4, 1)
+    axes, below = figure.add_subplot(rows[:3]), figure.add_subplot(rows[3])
+    images = [pixels(image) for image in ends or ()]
+    sides = sorted({*(side for _, (_, side), _ in rungs), *(image.shape[0] for image in images)}, reverse=True)
+    tall = {side: 0.3 + 0.7 * side / sides[0] for side in sides}
+    level = {side: -1.15 * i for i, side in enumerate(sides)}
+    widest, last = max(channels for _, (channels, _), _ in rungs), len(rungs)
+    for side in sides:
+        axes.text(-2.0, level[side], f"{side} × {side}", ha="right", va="center", fontsize=9)
+        axes.axhline(level[side], color=GRID, linewidth=0.8, zorder=0)
+    for i, (_, (channels, side), _) in enumerate(rungs):
+        width = 0.34 + 0.46 * channels / widest
+        corner = (i - width / 2, level[side] - tall[side] / 2)
+        axes.add_patch(Rectangle(corner, width, tall[side], facecolor="#BFE3F7", edgecolor=INK))
+        axes.text(i, level[side], str(channels), ha="center", va="center", fontsize=8)
+    for k, (start, end) in enumerate(sorted(skips, key=lambda pair: pair[1] - pair[0])):
+        feet = [level[side] + tall[side] / 2 for side in (rungs[start][1][1], rungs[end][1][1])]
+        y = max(feet) + 0.1 + 0.09 * (k % 2)
+        axes.plot([start, start, end, end], [feet[0], y, y, feet[1]], color=COLOURS[1], linestyle="--", linewidth=1.2)
+    for x, image in zip((-1, last), images, strict=False):
+        zoom = max(1, 56 // image.shape[0]) * 72 / DPI  # whole screen pixels
+        shown = OffsetImage(image, zoom=zoom, cmap="gray", norm=Normalize(0, 255), interpolation="nearest")
+        axes.add_artist(AnnotationBbox(shown, (x, level[image.shape[0]]), frameon=False))
+    costs = [cost / 1e6 for *_, cost in rungs]
+    below.bar(range(last), costs, color=COLOURS[0], width=0.7)
+    for i, cost in enumerate(costs):
+        below.annotate(f"{cost:.2g}", (i, cost), ha="center", va="bottom", fontsize=8)
+    below.set_xticks(range(last), [name.replace(" ", "\n") for name, *_ in rungs], fontsize=8)
+    below.set(ylabel="million\nmultiply-adds", ylim=(0, 1.3 * max(costs)))
+    below.grid(axis="x", visible=False)
+    for panel in (axes, below):
+        panel.set_xlim(-3.0, last + 0.8)
+    axes.set_axis_off()
+    axes.set_ylim(level[sides[-1]] - 0.6, 0.75)
+    parts = ", ".join(f"{name} {channels} x {side} x {side}" for name, (channels, side), _ in rungs)
+    across = f"{len(skips)} {'skip leads' if len(skips) == 1 else 'skips lead'} across"
+    return _finish(figure, None, alt or f"A network as a ladder of {last} parts: {parts}. "
+                   f"{across}. Together {sum(costs):.3g} million multiply-adds.")
 
 
 @matplotlib.rc_context(STYLE)

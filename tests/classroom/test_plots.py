@@ -28,6 +28,8 @@ def make():
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
         "curves beside images": plots.curves(x, {"mean": x}, "t", "value", images={"first": DIGITS[0], "last": DIGITS[1]}),
+        "ladder": plots.ladder([("inlet", (4, 28), 1e6), ("middle 1", (8, 14), 3e6), ("up", (4, 28), 2e6)], [(0, 2)],
+                               ends=(DIGITS[0], DIGITS[1])),
         "curves": plots.curves(x, {"mean": x, "variance": x**2}, "t", "value", {"mean": (x, x), "other": (x, x)}),
     }
 
@@ -122,3 +124,16 @@ def test_arrows_end_where_they_should_and_values_stand_on_their_bars():
     assert 0 < areas[0] < 20 and np.isclose(areas[2] - areas[0], 3 * (areas[1] - areas[0]))
     picture = plots.bars({"a": 0.5, "b": 1.25}, "loss")
     assert [text.get_text() for text in picture.axes[0].texts] == ["0.5", "1.25"] and "b 1.25" in picture.alt
+
+
+def test_a_ladder_has_a_box_and_a_bar_for_each_part_and_smaller_maps_stand_lower():
+    picture = make()["ladder"]
+    rungs, below = picture.axes
+    boxes = list(rungs.patches)
+    assert [text.get_text() for text in rungs.texts if text.get_text().isdigit()] == ["4", "8", "4"]
+    assert boxes[1].get_y() < boxes[0].get_y() == boxes[2].get_y() and boxes[1].get_height() < boxes[0].get_height()
+    assert boxes[1].get_width() > boxes[0].get_width() and [bar.get_height() for bar in below.patches] == [1, 3, 2]
+    (skip,) = [line for line in rungs.lines if line.get_linestyle() == "--"]
+    assert (skip.get_xdata()[0], skip.get_xdata()[-1]) == (0, 2)
+    assert "middle 1 8 x 14 x 14" in picture.alt and "1 skip leads across. Together 6 million" in picture.alt
+    assert "2 skips lead" in plots.ladder([("a", (1, 2), 1), ("b", (1, 2), 1), ("c", (1, 2), 1)], [(0, 1), (1, 2)]).alt
