@@ -137,3 +137,13 @@ def test_a_ladder_has_a_box_and_a_bar_for_each_part_and_smaller_maps_stand_lower
     assert (skip.get_xdata()[0], skip.get_xdata()[-1]) == (0, 2)
     assert "middle 1 8 x 14 x 14" in picture.alt and "1 skip leads across. Together 6 million" in picture.alt
     assert "2 skips lead" in plots.ladder([("a", (1, 2), 1), ("b", (1, 2), 1), ("c", (1, 2), 1)], [(0, 1), (1, 2)]).alt
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_panels_have_room_for_their_titles(count):
+    picture = plots.plane(panels=[dict(points={"data": DOTS})] * count, titles=["t = 299"] * count)
+    drawn(picture)  # places everything
+    for axes in picture.axes:
+        box = axes.title.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= picture.bbox.width and box.y1 <= picture.bbox.height
+        assert axes.get_window_extent().width > 0.8 * picture.bbox.width / count

@@ -208,7 +208,7 @@ def _ddim(x, x0, t, s):
 DDPM_STEP = Exercise(
     ddpm_step,
     hints=(
-        "Three lines: what the step adds (beta, a ratio of levels), the mean, then the noise, as wide as the posterior.",
+        "Three things in a row: what the step adds (beta, from a ratio of levels), the mean, then the noise.",
         "A mean plus a width times noise. The width is the root of the posterior's variance; without noise, return the mean.",
     ),
     cases=_step_cases,
