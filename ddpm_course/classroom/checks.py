@@ -16,7 +16,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import store
 from .compare import different, dtypes_of, kind_of
@@ -293,7 +293,7 @@ def _strided(value: Any) -> Any:
 
 
 def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+    return value.double() if isinstance(value, nn.Module) or (isinstance(value, Tensor) and value.is_floating_point()) else value
 
 
 VARIANTS = {"float64": _double, "non-contiguous": _strided, "gradient": _gradient}
@@ -320,6 +320,10 @@ def _ignored(exercise: Exercise, fn: Callable, position: int, trials: list[_Tria
 def _altered(value: Any) -> Any:
     if isinstance(value, Tensor) and value.numel() and not value.is_floating_point() and value.dtype != torch.bool:
         return value.max() - value
+    if isinstance(value, nn.Module):
+        with torch.no_grad():
+            for parameter in value.parameters():
+                parameter.div_(2)
     return value / 2 if isinstance(value, float) or (isinstance(value, Tensor) and value.is_floating_point()) else value
 
 

@@ -20,6 +20,8 @@ def different(got: Any, want: Any, rtol: float, atol: float, any_type: bool = Fa
             return f"it returns {kind_of(got)} where {kind_of(want)} of length {len(want)} is expected."
         pairs: list[Any] = [(got[key], want[key]) for key in want] if isinstance(want, dict) else list(zip(got, want, strict=True))
         return next((found for a, b in pairs if (found := different(a, b, rtol, atol, any_type))), None)
+    if isinstance(want, bool) and isinstance(got, bool | np.bool_):
+        return None if got == want else f"it says {bool(got)} where {want} is right."
     if isinstance(want, bool | int | float | Tensor):
         return _different_numbers(got, want, rtol, atol, any_type)
     if isinstance(want, str | None):

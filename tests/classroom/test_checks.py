@@ -538,6 +538,52 @@ def test_weights_alone_can_be_wrong():
     assert "in `model`, as it is afterwards" in checks.judge(once, reversed_step).message
 
 
+def through(layer, x):
+    """The layer's answer, doubled."""
+    return 2 * layer(x)
+
+
+THROUGH = Exercise(through, ("One.", "Two."), lambda seed: [Case("four points", (line(seed), randn(seed + 2, 4, 2)))], {})
+
+
+def test_function_of_a_module_that_is_only_called():
+    """It must come out as it went in, and be as exact as the input is."""
+    def wipes(layer, x):
+        y = through(layer, x)
+        with torch.no_grad():
+            layer.bias.zero_()
+        return y
+
+    def float_alone(layer, x):
+        return 2 * (x @ layer.weight.float().T + layer.bias.float())
+
+    assert checks.judge(THROUGH, through).status == "right"
+    assert "changes its input `layer` in place" in checks.judge(THROUGH, wipes).message
+    assert "float64 input" in checks.judge(THROUGH, float_alone).message
+    assert checks.judge(THROUGH, lambda layer, x: x.sum(1, keepdim=True)).message == "`layer` has no effect on the result."
+
+
+def is_positive(x):
+    """Whether all of x is above 0."""
+    return bool((x > 0).all())
+
+
+POSITIVE = Exercise(is_positive, ("One.", "Two."), lambda seed: [
+    Case("numbers of both signs", (randn(seed, 9),)), Case("positive numbers", (1 + randn(seed, 9).abs(),))], {})
+
+
+@pytest.mark.parametrize(("fn", "message"), [
+    (lambda x: (x > 0).all(), None),
+    (lambda x: np.all(x.numpy() > 0), None),
+    (lambda x: (x > 0).any().item(), "On numbers of both signs: it says True where False is right."),
+    (lambda x: np.bool_(False), "On positive numbers: it says False where True is right."),
+    (lambda x: x > 0, "It returns shape (9,) where () is expected."),
+])
+def test_yes_or_no(fn, message):
+    verdict = checks.judge(POSITIVE, fn)
+    assert (verdict.status, message) == ("right", None) or verdict.message == message
+
+
 def test_function_that_draws():
     assert checks.judge(DROP, drop).status == "right"
     assert checks.judge(DROP, next(iter(DROP.mistakes.values()))).message == "One draw decides for the whole batch."
