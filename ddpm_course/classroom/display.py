@@ -7,7 +7,12 @@ import html as html_module
 import io
 import re
 import sys
+import threading
 from types import ModuleType
+
+# One picture is drawn at a time: JupyterLab 4.4 and ipykernel 7 run what a slider does in another thread, beside the
+# cell that runs, and matplotlib's settings are those of the whole process.
+DRAWING = threading.RLock()
 
 
 def bundle(text: str, *, html: str | None = None, png: bytes | None = None, widget=None) -> dict[str, object]:

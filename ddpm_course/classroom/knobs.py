@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class Knobs:
             if len({*texts}) < len(texts):
                 raise ValueError(f"Some values of {name} read alike ({', '.join(texts)}): give each a text of its own, {{text: value}}.")
         self._cache: dict[tuple[int, ...], tuple[bytes, str]] = {}
+        self._lock = threading.RLock()  # sliders may move in another thread than the one that runs the cells
         first, caption = self.at(*(0 for _ in choices))
         self.sliders: Any = None
         self.image: Any = None
@@ -59,22 +61,24 @@ class Knobs:
 
     def at(self, *places: int) -> tuple[bytes, str]:
         """PNG and caption where the knobs are at these places. Each is drawn once."""
-        if places not in self._cache:
-            drawn = self.draw(**{name: values[i] for (name, values), i in zip(self.values.items(), places, strict=True)})
-            if not isinstance(drawn, tuple) or len(drawn) != 2 or not isinstance(drawn[1], str):
-                raise ValueError(f"draw must return a picture and its caption, a sentence; it returned {type(drawn).__name__}.")
-            self._cache[places] = drawn[0] if isinstance(drawn[0], bytes) else png(drawn[0]), drawn[1]
-        return self._cache[places]
+        with self._lock:
+            if places not in self._cache:
+                drawn = self.draw(**{name: values[i] for (name, values), i in zip(self.values.items(), places, strict=True)})
+                if not isinstance(drawn, tuple) or len(drawn) != 2 or not isinstance(drawn[1], str):
+                    raise ValueError(f"draw must return a picture and its caption, a sentence; it returned {type(drawn).__name__}.")
+                self._cache[places] = drawn[0] if isinstance(drawn[0], bytes) else png(drawn[0]), drawn[1]
+            return self._cache[places]
 
     def _moved(self, _: Any) -> None:
         # Where all stand now counts, not the change: while the kernel draws, the front end holds the newest move back
         # and drops those before it.
-        try:
-            picture, said = self.at(*self.places)
-            self.image.value = picture
-        except Exception as error:  # in a callback a traceback would be lost; a sentence is seen
-            said = self._failed(self.places, error)
-        self.caption.value = caption_html(said)
+        with self._lock:
+            places = self.places
+            try:
+                self.image.value, said = self.at(*places)
+            except Exception as error:  # in a callback a traceback would be lost; a sentence is seen
+                said = self._failed(places, error)
+            self.caption.value = caption_html(said)
 
     def _parts(self, places: Sequence[int]) -> list[str]:
         return [f"{name} = {texts[i]}" for (name, texts), i in zip(self.texts.items(), places, strict=True)]

@@ -6,10 +6,11 @@ who cannot see it. pyplot is not used, so nothing is shown twice and nothing is 
 
 from __future__ import annotations
 
+import functools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 
-from .display import bundle
+from .display import DRAWING, bundle
 from .viewer import pixels, png
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: told apart by everyone
@@ -35,6 +36,17 @@ STYLE: Any = {
     "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.8, "lines.linewidth": 2,
     "legend.framealpha": 0.9, "legend.edgecolor": "white", "axes.prop_cycle": cycler(color=COLOURS),
 }
+Given = ParamSpec("Given")
+
+
+def _styled(draw: Callable[Given, Picture]) -> Callable[Given, Picture]:
+    """Draw in this style, and while nothing else is drawn."""
+    @functools.wraps(draw)
+    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> Picture:
+        with DRAWING, matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 class Picture(Figure):
@@ -46,7 +58,7 @@ class Picture(Figure):
         return bundle(self.alt, png=png(self))
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels: Sequence[object] | None = None,
                title: str | None = None, *, columns: int = 10, limits: tuple[float, float] = (-1.0, 1.0),
                alt: str | None = None) -> Picture:
@@ -92,7 +104,7 @@ def strip(images, titles: Sequence[object] | None = None, title: str | None = No
     return digit_grid(images, column_labels=titles, title=title, columns=len(images), **more)
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *, xlabel: str = "pixel value", normal: bool = True,
                span: float = 4.0, top: float = 1.0, title: str | None = None, alt: str | None = None) -> Picture:
     """A histogram for each name, side by side on the same axes; above each its image, if given.
@@ -122,7 +134,7 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
     return _finish(figure, title, alt or f"Histograms of the {xlabel}. {moments}.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
            log: str = "", ylim: tuple[float, float] | None = None, images: Mapping[str, Any] | None = None,
            title: str | None = None, alt: str | None = None) -> Picture:
@@ -158,7 +170,7 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
     return _finish(figure, title, alt or f"{ylabel} over {xlabel}. {ends}.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | None = None, paths: Any = None, *,
           grounds: Sequence[str] = (), shares: Mapping[str, Any] | None = None, span: float = 1.6,
           panels: Sequence[Mapping[str, Any]] | None = None, titles: Sequence[str] | None = None, alt: str | None = None) -> Picture:
@@ -206,7 +218,7 @@ def plane(points: Mapping[str, Any] | None = None, arrows: tuple[Any, Any] | Non
     return _finish(figure, None, alt or f"Points in two dimensions: {counts}.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple[float, float]] | None = None,
          title: str | None = None, alt: str | None = None) -> Picture:
     """A bar for each name, its value written above. spread: {name: (low, high)}, drawn as a line on the bar."""
@@ -226,7 +238,7 @@ def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple
     return _finish(figure, title, alt or f"{ylabel}: {listed}.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
          limits: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
     """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
@@ -244,7 +256,7 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
     return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def ladder(rungs: Sequence[tuple[str, tuple[int, int], float]], skips: Sequence[tuple[int, int]] = (), *,
            ends: tuple[Any, Any] | None = None, alt: str | None = None) -> Picture:
     """A network as a ladder: a box for each part, as high as its maps and as wide as its channels are many; below, its cost.
@@ -293,7 +305,7 @@ def ladder(rungs: Sequence[tuple[str, tuple[int, int], float]], skips: Sequence[
                    f"{across}. Together {sum(costs):.3g} million multiply-adds.")
 
 
-@matplotlib.rc_context(STYLE)
+@_styled
 def sheet(tiles: Sequence[np.ndarray], captions: Sequence[str], per_row: int) -> Picture:
     """Pictures of one size (uint8 H, W, 3) with a caption under each: the film strip that stands in for a viewer."""
     height, width = tiles[0].shape[:2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .display import bundle, caption_html, widgets
+from .display import DRAWING, bundle, caption_html, widgets
 
 
 def pixels(image, limits: tuple[float, float] = (-1.0, 1.0)) -> np.ndarray:
@@ -28,7 +28,8 @@ def png(image, zoom: int | None = None) -> bytes:
     """A figure or an image as PNG, the same bytes every time. zoom: how large each pixel of an image is drawn (default: to 168 or more)."""
     out = io.BytesIO()
     if hasattr(image, "savefig"):
-        image.savefig(out, format="png", metadata={"Software": None})
+        with DRAWING:
+            image.savefig(out, format="png", metadata={"Software": None})
         return out.getvalue()
     from PIL import Image
 

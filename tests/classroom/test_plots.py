@@ -2,6 +2,8 @@
 
 import base64
 import io
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
@@ -147,3 +149,20 @@ def test_panels_have_room_for_their_titles(count):
         box = axes.title.get_window_extent()
         assert 0 <= box.x0 and box.x1 <= picture.bbox.width and box.y1 <= picture.bbox.height
         assert axes.get_window_extent().width > 0.8 * picture.bbox.width / count
+
+
+def test_threads_draw_what_one_alone_draws():
+    """A slider may draw while a cell does: each picture has its style, and none of it is left behind."""
+    before = dict(matplotlib.rcParams)
+
+    def draw(_):
+        return png(plots.curves(range(5), {"a": range(5), "b": range(5)}, "x", "y"))
+
+    alone, interval = draw(0), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads come between one another often
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = {*pool.map(draw, range(12))}
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == {alone} and dict(matplotlib.rcParams) == before

@@ -3,6 +3,8 @@
 import base64
 import io
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -189,6 +191,21 @@ def test_a_knob_that_cannot_be_drawn_says_so_and_moves_on():
     broken.clear()  # an error is not remembered
     shown.sliders["b"].value = "2"
     assert "a is 2." in shown.caption.value
+
+
+def test_knobs_that_two_threads_ask_draw_once():
+    """JupyterLab may move sliders in another thread than the one that runs cells."""
+    drawn = []
+
+    def draw(a):
+        time.sleep(0.05)
+        drawn.append(a)
+        return torch.full((4, 4), a / 10), "Said."
+
+    shown = knobs(draw, a=[1, 2])
+    with ThreadPoolExecutor(4) as pool:
+        found = {*pool.map(lambda _: shown.at(1), range(8))}
+    assert drawn == [1, 2] and len(found) == 1
 
 
 @pytest.mark.parametrize(("choices", "message"), [
