@@ -92,12 +92,13 @@ class Checks:
     def __repr__(self) -> str:
         return f"check.NAME(your function), for NAME in: {', '.join(EXERCISES)}"
 
-    def use(self, fn: Any, reference: Callable | None = None) -> Callable:
+    def use(self, fn: Any, reference: Callable | str | None = None) -> Callable:
         """The learner's fn where it is right, else the reference (default: the course's solution); prints which.
 
+        reference: a function; or the exercise's name, which tells it where nothing was written: check.use(None, "q_sample").
         fn is judged anew, so that a repair of anything it calls counts. ValueError where the exercise cannot be told by a name.
         """
-        names = [getattr(candidate, "__name__", None) for candidate in (reference, fn)]
+        names = [reference] if isinstance(reference, str) else [getattr(candidate, "__name__", None) for candidate in (reference, fn)]
         exercise = next((EXERCISES[name] for name in names if name in EXERCISES), None)
         if exercise is None:
             raise ValueError(f"check.use needs the reference solution of an exercise. There are: {', '.join(EXERCISES)}.")
@@ -107,7 +108,7 @@ class Checks:
             return fn
         why = "is right, but of another number type" if verdict.status == "right" else f"is {verdict.status}"
         print(f"Your {exercise.name} {why}: the course's own is used from here on.")
-        return reference or exercise.solution
+        return reference if callable(reference) else exercise.solution
 
     def progress(self) -> Progress:
         """A table of all exercises and the best that was reached in each. It stays on this machine."""

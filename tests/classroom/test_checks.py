@@ -333,6 +333,10 @@ def test_use_says_which(capsys):
     ]
     with pytest.raises(ValueError, match="There are: .*q_sample"):
         check.use(None)
+    assert check.use(None, "q_sample") is RIGHT and check.use(renamed, "q_sample") is renamed
+    assert "not attempted" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="There are: .*q_sample"):
+        check.use(RIGHT, "q_sampel")
 
 
 def test_names():
