@@ -10,6 +10,7 @@ import functools
 import html
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -401,6 +402,8 @@ def _told(error: BaseException) -> str:
         said = str(error).strip().splitlines()[0][:160]
     except Exception:
         said = ""
+    if re.search(r"must be Tensor, not (float|int)|'(float|int)' object has no attribute", said):
+        return "a plain number came in, not a tensor; ** 0.5 takes both."
     return f"{type(error).__name__}{f': {said}' if said else ''}"
 
 

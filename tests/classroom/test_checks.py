@@ -598,3 +598,11 @@ def test_function_that_draws():
 def test_probe_speaks_last():
     always = Exercise(RIGHT, ("One.", "Two."), EXERCISES["q_sample"].cases, {}, probes=(lambda fn: "The probe's sentence.",))
     assert checks.judge(always, RIGHT).message == "The probe's sentence."
+
+
+@pytest.mark.parametrize("root", [torch.sqrt, lambda a: a.sqrt()])
+def test_a_plain_number_where_a_tensor_is_needed_is_said(root):
+    def posterior_weights(xt, points, alpha_bar_t):
+        return torch.softmax(-(xt[:, None] - root(alpha_bar_t) * points).square().sum(2) / (2 * (1 - alpha_bar_t)), 1)
+
+    assert "a plain number came in, not a tensor; ** 0.5 takes both." in check.posterior_weights(posterior_weights).message
