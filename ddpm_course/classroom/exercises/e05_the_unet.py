@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ def residual_block(block, x, emb):
 
 
 class _Layers(nn.Module):
-    """The layers of a block, no forward; no weight is zero."""
+    """The layers of a block; no weight is zero."""
 
     def __init__(self, seed: int, inputs: int, outputs: int, embedding: int):
         super().__init__()
@@ -42,6 +43,9 @@ class _Layers(nn.Module):
             for k, parameter in enumerate(self.parameters()):
                 fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
                 parameter.copy_(randn(100 * seed + k, *parameter.shape) / fan_in**0.5 + (parameter.ndim == 1) / 2)
+
+    def forward(self, *_):
+        raise TypeError("block cannot be called itself: call its layers.")
 
 
 def _block_cases(seed: int) -> list[Case]:
@@ -154,7 +158,7 @@ RESIDUAL_BLOCK = Exercise(
         "The numbers of the time meet rows and columns: (B, D) and (B, D, H, W) are lined up from the right.":
             _added(lambda c: c),
         "The numbers of the time meet channels and rows: count the dimensions they need.":
-            _added(lambda c: c[:, :, None]),
+            (_added(lambda c: c[:, :, None]), _added(lambda c: c[:, None])),
         "The numbers of the time run along the width: there is one for each channel, the same for all pixels.":
             _added(lambda c: c[:, None, None, :]),
         "The numbers of the time run along the height: there is one for each channel, the same for all pixels.":
@@ -170,6 +174,10 @@ RESIDUAL_BLOCK = Exercise(
             _flow(join=lambda block, x, h: _join(block, x, h) / 2),
             _flow(join=lambda block, x, h: (block.shortcut(x) + h / 2**0.5)),
         ),
+        "x is added twice: the shortcut brings all of it.": (
+            _flow(join=lambda block, x, h: x + _join(block, x, h)),
+            _flow(join=lambda block, x, h: block.shortcut(x) + _join(block, x, h)),
+        ),
         "The branch is subtracted from the shortcut: here it is added.":
             _flow(join=lambda block, x, h: block.shortcut(x) - h),
         "The shortcut is subtracted from the branch: here it is added.":
@@ -180,6 +188,8 @@ RESIDUAL_BLOCK = Exercise(
             _flow(join=lambda block, x, h: _join(block, F.silu(block.norm1(x)), h)),
             _flow(join=lambda block, x, h: _join(block, block.norm1(x), h)),
             _flow(join=lambda block, x, h: _join(block, F.silu(x), h)),
+            _flow(join=lambda block, x, h: F.silu(block.norm1(x)) + h),
+            _flow(join=lambda block, x, h: block.norm1(x) + h),
         ),
         "The shortcut is taken of the branch, not of x.": (
             _flow(join=lambda block, x, h: block.shortcut(h)),
@@ -218,6 +228,9 @@ RESIDUAL_BLOCK = Exercise(
             _flow(second=lambda block, h: block.conv2(F.silu(h))),
         "Both norms are missing.":
             _flow(lambda block, x: block.conv1(F.silu(x)), second=lambda block, h: block.conv2(F.silu(h))),
+        "Norms without learned weights are used: norm1 and norm2 have a scale and a shift for each channel.":
+            _flow(lambda block, x: block.conv1(F.silu(F.group_norm(x, 2))),
+                  second=lambda block, h: block.conv2(F.silu(F.group_norm(h, 2)))),
         "The two norms are swapped, or one is used twice.": (
             _flow(lambda block, x: block.conv1(F.silu(block.norm2(x))), second=lambda block, h: block.conv2(F.silu(block.norm1(h)))),
             _flow(second=lambda block, h: block.conv2(F.silu(block.norm1(h)))),
@@ -268,6 +281,10 @@ def _steps(half):
     return torch.arange(half) / (half - 1)
 
 
+def _alternating(a):
+    return torch.stack([a.sin(), a.cos()], 2).flatten(1)
+
+
 def _waves(frequencies=lambda half: 10_000 ** -_steps(half), angles=lambda t, w: t[:, None] * w,
            join=lambda a: torch.cat([a.sin(), a.cos()], 1)):
     """An embedding with some of its three parts replaced."""
@@ -290,6 +307,7 @@ TIME_EMBEDDING = Exercise(
             _waves(lambda half: 10_000 ** (-(torch.arange(half) + 1) / half)),
             _waves(lambda half: 10_000 ** (-(torch.arange(half) + 1) / (half - 1))),
             _waves(lambda half: 10_000 ** (-(torch.arange(half) + 1) / (half + 1))),
+            _waves(lambda half: torch.logspace(1, -4, half)),
         ),
         "The frequencies fall too slowly: the last exponent is about -1/2.": (
             _waves(lambda half: 10_000 ** (-torch.arange(half) / (2 * half))),
@@ -310,9 +328,11 @@ TIME_EMBEDDING = Exercise(
         "The logarithm is one to base 10: exp needs the natural one.":
             _waves(lambda half: torch.exp(-math.log10(10_000) * _steps(half))),
         "The frequencies grow up to 10,000: a sign in the exponent is turned.":
-            _waves(lambda half: 10_000 ** _steps(half)),
+            (_waves(lambda half: 10_000 ** _steps(half)), _waves(lambda half: torch.exp(math.log(10_000) * _steps(half)))),
         "The frequencies fall by equal steps: they should fall by equal factors.":
-            _waves(lambda half: torch.linspace(1, 1e-4, half)),
+            (_waves(lambda half: torch.linspace(1, 1e-4, half)), _waves(lambda half: 1 / torch.linspace(1, 1e4, half))),
+        "The exponents are whole numbers: an integer division throws away what is behind the point.":
+            _waves(lambda half: 10_000.0 ** -(torch.arange(half) // (half - 1))),
         "The frequencies come from the lowest to the highest: the first one is 1.":
             _waves(lambda half: 10_000 ** -_steps(half).flip(0)),
         "There is one frequency only: many are needed to tell near times and far times apart.":
@@ -322,7 +342,11 @@ TIME_EMBEDDING = Exercise(
             _waves(lambda half: (10_000 ** -_steps(half)).half().float()),
         ),
         "Sines and cosines alternate: the numbers are right, their order is not.":
-            _waves(join=lambda a: torch.stack([a.sin(), a.cos()], 2).flatten(1)),
+            _waves(join=_alternating),
+        "Sines and cosines alternate, and the exponents stop one step short of -1: both are otherwise here.": (
+            _waves(lambda half: 10_000 ** (-torch.arange(half) / half), join=_alternating),
+            _waves(lambda half: torch.exp(torch.arange(half) * (-math.log(10_000) / half)), join=_alternating),
+        ),
         "The cosines come first: the numbers are right, their order is not.":
             _waves(join=lambda a: torch.cat([a.cos(), a.sin()], 1)),
         "Both halves are sines.":
@@ -383,7 +407,9 @@ def _each_alone(xt, t):
     return xt.tanh() * (1 + t.reshape(-1, 1, 1, 1) / 500) + xt.mean((1, 2, 3), keepdim=True)
 
 
-def _over_the_batch(xt, t):
+def _over_the_batch(xt, t, training=True):
+    if not training:
+        return xt / 2
     mean, spread = xt.mean((0, 2, 3), keepdim=True), xt.std((0, 2, 3), keepdim=True, unbiased=False)
     return (xt - mean) / (spread + 0.1)
 
@@ -431,10 +457,19 @@ def _answers_zero(xt, t):
     return torch.zeros_like(xt)
 
 
+class _Model(nn.Module):
+    def __init__(self, fn: Callable[..., Tensor]):
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, xt, t):
+        return self.fn(xt, t, self.training) if self.fn is _over_the_batch else self.fn(xt, t)
+
+
 def _batch_cases(seed: int) -> list[Case]:
-    def case(label: str, model) -> Case:
+    def case(label: str, fn: Callable[..., Tensor]) -> Case:
         t = torch.randint(1000, (4,), generator=torch.Generator().manual_seed(seed + len(label)))
-        return Case(label, (model, randn(seed + len(label), 4, 1, 3, 5) + 0.5, t.sort().values))
+        return Case(label, (_Model(fn), randn(seed + len(label), 4, 1, 3, 5) + 0.5, t.sort().values))
 
     return [
         case("a model that looks at each image alone", _each_alone),
@@ -515,6 +550,12 @@ DEPENDS_ON_BATCH = Exercise(
             lambda model, xt, t: bool((model(xt, t) - _alone(model, xt, t)).max() > 1e-5),
             lambda model, xt, t: bool((_alone(model, xt, t) - model(xt, t)).max() > 1e-5),
         ),
+        "One image that changes is enough: ask for any of them, not for all.": (
+            lambda model, xt, t: all(not _close(a, b) for a, b in zip(model(xt, t), _alone(model, xt, t), strict=True)),
+            lambda model, xt, t: bool(((model(xt, t) - _alone(model, xt, t)).abs() > 1e-5).all()),
+        ),
+        "It switches the model to evaluation mode: the question is about the model as it comes.":
+            lambda model, xt, t: depends_on_batch(model.eval(), xt, t),
         "Only the images of the company were changed: their timesteps belong to it, too.":
             lambda model, xt, t: not _close(model(xt, t), _beside_zeros(model, xt, t)),
         "Only the timesteps of the company were changed: its images belong to it, too.":
