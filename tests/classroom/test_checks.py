@@ -605,4 +605,4 @@ def test_a_plain_number_where_a_tensor_is_needed_is_said(root):
     def posterior_weights(xt, points, alpha_bar_t):
         return torch.softmax(-(xt[:, None] - root(alpha_bar_t) * points).square().sum(2) / (2 * (1 - alpha_bar_t)), 1)
 
-    assert "a plain number came in, not a tensor; ** 0.5 takes both." in check.posterior_weights(posterior_weights).message
+    assert "a plain number came in, not a tensor" in check.posterior_weights(posterior_weights).message
