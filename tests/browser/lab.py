@@ -126,12 +126,15 @@ class Notebook:
         }""")
 
     def run_all(self):
-        """Run every cell, and wait for the end, or for the first error."""
+        """Run every cell, and wait for the end; AssertionError that names the first cell that fails."""
+        meant = {cell.id for cell in self.cells if "raises-exception" in cell.metadata.get("tags", [])}
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
         def ended():
-            counts, outputs = zip(*self.outputs().values(), strict=True)
-            return self.idle() and (all(counts) or any(output["output_type"] == "error" for found in outputs for output in found))
+            for slug, (_, outputs) in self.outputs().items():
+                error = next((output for output in outputs if output["output_type"] == "error"), None)
+                assert error is None or slug in meant, f"{self.name}: cell {slug} fails: {error['ename']}: {error['evalue']}"
+            return self.idle() and all(count for count, _ in self.outputs().values())
 
         wait(ended, "all cells have run", 900)  # some of them train
 
