@@ -10,10 +10,10 @@ from . import Case, Exercise, randn, uniform
 
 
 def posterior_mean_variance(x0, xt, alpha_bar_t, alpha_bar_s):
-    """Where x_s was, between a clean x_0 and a noisy x_t that are both known: mean and variance of its bell.
+    """Where x_s was, when x_0 and x_t are both known.
 
-    x0, xt: images (B, C, H, W); alpha_bar_t, alpha_bar_s: levels, floats with alpha_bar_t < alpha_bar_s <= 1 (1: the clean image).
-    Returns (mean, as x0; variance, one number for all pixels).
+    x0, xt: images (B, C, H, W); the levels: floats, alpha_bar_t < alpha_bar_s <= 1.
+    Returns (mean, as x0; variance, one number).
     """
     beta = 1 - alpha_bar_t / alpha_bar_s
     mean = (alpha_bar_s**0.5 * beta * x0 + (1 - beta) ** 0.5 * (1 - alpha_bar_s) * xt) / (1 - alpha_bar_t)
@@ -64,8 +64,8 @@ def _unrooted(x0, xt, t, s):
 POSTERIOR = Exercise(
     posterior_mean_variance,
     hints=(
-        "First name what the step adds: `beta`, from the ratio of the two levels. Then copy the two fractions of the text, term by term.",
-        "Both have the same divisor, 1 minus the level of xt. In each weight the OTHER clue's variance stands above: beta beside x0.",
+        "First `beta`, from the ratio of the two levels. Then the two fractions of the text.",
+        "All divisors are the same, the noise of xt. Beside x0 stands beta, beside xt the noise of level s.",
     ),
     cases=_posterior_cases,
     mistakes={
@@ -151,10 +151,10 @@ POSTERIOR = Exercise(
 
 
 def ddpm_step(x, x0, alpha_bar_t, alpha_bar_s, noise):
-    """One step back: draw x_s from the posterior of one step, with the guess x0 in place of the clean image.
+    """One step back, from x at level alpha_bar_t to x_s at level alpha_bar_s.
 
-    x: images (B, C, H, W) at level alpha_bar_t; x0: the guess, as x; levels: floats with alpha_bar_t < alpha_bar_s <= 1.
-    noise: N(0, 1), as x; None asks for the mean itself, as the last step does.
+    x, x0 (the guess): images (B, C, H, W); the levels: floats, alpha_bar_t < alpha_bar_s <= 1.
+    noise: N(0, 1), as x; None asks for the mean alone.
     Returns x_s, as x.
     """
     beta = 1 - alpha_bar_t / alpha_bar_s
@@ -208,8 +208,8 @@ def _ddim(x, x0, t, s):
 DDPM_STEP = Exercise(
     ddpm_step,
     hints=(
-        "Three things in a row: what the step adds (beta, from a ratio of levels), the mean, then the noise.",
-        "A mean plus a width times noise. The width is the root of the posterior's variance; without noise, return the mean.",
+        "First beta, from the ratio of the levels. Then the mean. Then the noise, if there is any.",
+        "A variance is not a width: take its root before you multiply the noise.",
     ),
     cases=_step_cases,
     mistakes={
@@ -286,11 +286,11 @@ DDPM_STEP = Exercise(
 
 
 def walk(guess, step, xT, alpha_bar, visits, noise):
-    """Walk from noise to clean images, through the timesteps in `visits` and no others.
+    """Walk from noise to clean images, by way of `visits` alone.
 
-    guess(x, t) -> x0, with t int64 (B,), one for each image; step(x, x0, alpha_bar_t, alpha_bar_s, noise) -> x at level s.
-    xT: noise (B, ...), at the level of visits[0]; alpha_bar: (T,); visits: timesteps that fall, such as [999, 700, 200].
-    noise: (len(visits), B, ...), one for each step; the last step goes to the clean image and gets None.
+    guess(x, t) -> x0, t int64 (B,); step(x, x0, alpha_bar_t, alpha_bar_s, noise) -> x_s.
+    xT: noise (B, ...); alpha_bar: (T,); visits: falling timesteps, such as [999, 700, 200].
+    noise: (len(visits), B, ...), one for each step; the last step, to the clean image, gets None.
     Returns the last x, as xT.
     """
     x = xT
@@ -370,8 +370,8 @@ def _last_or(value):
 WALK = Exercise(
     walk,
     hints=(
-        "One turn of the loop: guess, then step. It needs two levels, that of this visit and that of the next.",
-        "The last visit has no next one: there the level is 1, and the noise is None. A step counter says which visit is the last.",
+        "One turn of the loop: guess, then step. It needs two levels, of this visit and of the next.",
+        "The last visit has no next one: its level to go to is 1. `enumerate` counts the visits.",
     ),
     cases=_walk_cases,
     mistakes={
