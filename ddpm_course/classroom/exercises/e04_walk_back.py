@@ -85,8 +85,12 @@ POSTERIOR = Exercise(
         ),
         "The weight of x0 has the level of x_t under its root: the bell stands at level s.":
             _bell(clean=lambda t, s: t**0.5 * _beta(t, s) / (1 - t)),
-        "Under the root beside xt stands an alpha_bar, what all steps together keep: this one step keeps another share.":
+        "Under the root beside xt stands an alpha_bar, what all steps together keep: this one step keeps another share.": (
             _bell(noisy=lambda t, s: t**0.5 * (1 - s) / (1 - t)),
+            _bell(noisy=lambda t, s: s**0.5 * (1 - s) / (1 - t)),
+        ),
+        "These weights belong to the centres of the two bells: x0 and xt have to be brought to level s first.":
+            _bell(clean=lambda t, s: _beta(t, s) / (1 - t), noisy=lambda t, s: t / s * (1 - s) / (1 - t)),
         "The weights lack their roots: images are multiplied by amplitudes, and a level is a share of variance.": (
             _unrooted,
             _bell(clean=lambda t, s: s * _beta(t, s) / (1 - t)),
@@ -213,7 +217,10 @@ DDPM_STEP = Exercise(
     ),
     cases=_step_cases,
     mistakes={
-        "It fails where noise is None: that asks for the mean alone.": _always,
+        "It fails where noise is None: that asks for the mean alone.": (
+            _always,
+            lambda x, x0, t, s, noise: _always(x, x0, t, s, noise) if s < 1 else x0,
+        ),
         "`if noise` asks a whole tensor for yes or no: compare with None.": _as_truth,
         "Noise is added on the last step: it uses beta, where the posterior's own variance is 0.":
             _stepped(width=lambda t, s: _beta(t, s) ** 0.5),
