@@ -169,6 +169,13 @@ def begun(run_dir: str | Path) -> dict | None:
         return None
 
 
+def planned(run_dir: str | Path, model: nn.Module, diffusion: Diffusion, data: ImageData, config: TrainConfig, device: torch.device,
+            seconds: float) -> int:
+    """How many images a training is to see: what a run begun in run_dir had planned, else what this machine manages in so many seconds."""
+    earlier = begun(run_dir)
+    return earlier["train"]["images"] if earlier else plan_images(measure_speed(model, diffusion, data, config, device), seconds)
+
+
 @dataclass(frozen=True)
 class _World:
     """This process among its equals under torchrun; alone without it."""
@@ -269,12 +276,13 @@ class Trainer:
         while self.seen < total:
             self.step()
             self.seconds = spent_before + time.perf_counter() - started
-            logged = self._due(config.log_images) or self.seen >= total
+            logged = self._due(config.log_images, self.seen - config.batch_size) or self.seen >= total
             if logged:
+                since = self.history[-1]["images"] if self.history else 0
                 self._log(total)
-                if self._due(config.preview_images):
+                if self._due(config.preview_images, since):
                     self._preview()
-                if self._due(config.snapshot_images):
+                if self._due(config.snapshot_images, since):
                     self._snapshot()
             # One process may stop after any step; many must agree, and do so when they log.
             if (logged or self.world.size == 1) and self.world.any(stop(), self.device):
@@ -336,9 +344,9 @@ class Trainer:
             y = drop_labels(self.labels[index], config.label_dropout, self.null_label, generator)
         return x0, y, t, noise
 
-    def _due(self, every: int) -> bool:
-        """Whether the last batch reached another multiple of so many images; 0 is never."""
-        return every > 0 and self.seen // every != (self.seen - self.config.batch_size) // every
+    def _due(self, every: int, since: int) -> bool:
+        """Whether another multiple of so many images was reached since then; 0 is never."""
+        return every > 0 and self.seen // every != since // every
 
     def _log(self, total: int) -> None:
         if self.world.size > 1:

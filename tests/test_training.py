@@ -28,7 +28,7 @@ from ddpm_course.diffusion import Diffusion
 from ddpm_course.exact import GaussianDenoiser
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
-from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, begun, learning_rate, mix, plan_images
+from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, begun, learning_rate, mix, plan_images, planned
 
 CPU = torch.device("cpu")
 
@@ -359,6 +359,12 @@ def test_preview_has_a_column_for_each_label(tmp_path):
         assert picture.size == (10 * 9 + 1, 4 * 9 + 1)  # 8 pixels and a line between
 
 
+def test_previews_and_snapshots_come_with_the_next_log(tmp_path):
+    run(tmp_path, images=320, log_images=60, preview_images=100, snapshot_images=150)  # batches of 16: logs at 64, 128, 192, 240, 304, 320
+    assert sorted(int(p.stem) for p in (tmp_path / "previews").iterdir()) == [128, 240, 304]
+    assert sorted(int(p.stem) for p in (tmp_path / "snapshots").iterdir()) == [192, 304]
+
+
 def test_snapshots_are_the_averages_of_their_moments(tmp_path):
     run(tmp_path, images=128, snapshot_images=64)
     assert sorted(p.name for p in (tmp_path / "snapshots").iterdir()) == ["000000064.safetensors", "000000128.safetensors"]
@@ -642,9 +648,12 @@ def test_a_little_jitter_rarely_changes_the_plan():
     assert sum(plan_images(speed, 300) == plan_images(speed * dice.uniform(0.99, 1.01), 300) for speed in speeds) > 450
 
 
-def test_what_was_begun_is_known_by_its_card(tmp_path):
-    assert begun(tmp_path) is None
+def test_what_was_begun_is_known_by_its_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "measure_speed", lambda *_: 1000.0)
+    fresh = planned(tmp_path, *build(), digits(256, 8), TRAIN, CPU, seconds=100)
+    assert begun(tmp_path) is None and fresh == plan_images(1000, 100) > 80_000
     run(tmp_path, images=128)
     assert begun(tmp_path)["train"]["images"] == 128
+    assert planned(tmp_path, *build(), digits(256, 8), TRAIN, CPU, seconds=100) == 128
     (tmp_path / "card.json").write_text("{")
     assert begun(tmp_path) is None

@@ -136,17 +136,21 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
 
 @_styled
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
-           log: str = "", ylim: tuple[float, float] | None = None, images: Mapping[str, Any] | None = None,
+           log: str = "", ylim: tuple[float, float] | None = None, smooth: int = 1, images: Mapping[str, Any] | None = None,
            title: str | None = None, alt: str | None = None) -> Picture:
     """Curves over x, and measured points: those that bear a curve's name get its colour.
 
     x: numbers, or {name: numbers} where curves have their own. log: "x", "y" or "xy" for logarithmic axes.
-    images: {title: image}, shown to the right, one above the other.
+    smooth: each curve shows the means of so many values in turn, where the last of them stands.
+    images: {title: image, or (N, C, H, W) as a square of images}, shown to the right, one above the other.
     """
+    if smooth > 1:
+        x = {name: _array(x[name] if isinstance(x, Mapping) else x)[smooth - 1 :: smooth] for name in ys}
+        ys = {name: _array(y)[: len(y) // smooth * smooth].reshape(-1, smooth).mean(1) for name, y in ys.items()}
     if images:
         figure, grid = _figure(7.2, 3.4, 2, len(images), width_ratios=[3, 1])
         for panel, (name, image) in zip(grid[:, 1], images.items(), strict=True):
-            panel.imshow(pixels(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            panel.imshow(_tiled(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             panel.set_title(name)
             panel.set_axis_off()
         for panel in grid[1:, 0]:
@@ -347,6 +351,15 @@ def _finish(figure: Picture, title: str | None, alt: str) -> Picture:
         figure.suptitle(title)
     figure.alt = f"{title}. {alt}" if title else alt
     return figure
+
+
+def _tiled(images) -> np.ndarray:
+    """An image as `pixels` makes it; of a batch (N, C, H, W) the first images that fill a square, row by row."""
+    if getattr(images, "ndim", 3) != 4:
+        return pixels(images)
+    side = math.isqrt(len(images))
+    tiles = [pixels(image) for image in images[: side * side]]
+    return np.concatenate([np.concatenate(tiles[row * side : (row + 1) * side], 1) for row in range(side)])
 
 
 def _array(values) -> np.ndarray:

@@ -102,6 +102,20 @@ def test_curves_stand_beside_images():
     assert curve.height > 1.5 * first.height and first.x0 > curve.x1 and first.y0 > last.y0  # the curve is as tall as both
 
 
+def test_a_batch_beside_a_curve_is_a_square_of_images():
+    batch = torch.arange(0, 220, 20, dtype=torch.uint8)[:, None, None, None].expand(11, 1, 4, 5)
+    shown = plots.curves([0, 1], {"a": [0, 1]}, "x", "y", images={"nine": batch}).axes[1].images[0].get_array()
+    assert shown.shape == (12, 15)
+    assert [int(shown[row, column]) for row, column in ((0, 0), (0, 14), (4, 0), (11, 14))] == [0, 40, 60, 160]
+
+
+def test_smooth_curves_are_means_where_their_last_value_stands():
+    line = plots.curves(range(10, 17), {"a": [1, 2, 3, 5, 7, 9, 100]}, "x", "y", smooth=3).axes[0].lines[0]
+    assert line.get_xdata().tolist() == [12, 15] and line.get_ydata().tolist() == [2, 7]
+    line = plots.curves({"a": range(4)}, {"a": torch.tensor([1.0, 3, 5, 7])}, "x", "y", smooth=2).axes[0].lines[0]
+    assert line.get_xdata().tolist() == [1, 3] and line.get_ydata().tolist() == [2, 6]
+
+
 def test_points_have_their_curves_colour_and_lines_differ_without_colour():
     axes = make()["curves"].axes[0]
     by_name = {line.get_label(): line for line in axes.lines}
