@@ -7,6 +7,7 @@
 from importlib import import_module
 from typing import Any
 
+from .anatomy import anatomy
 from .background import my_training, start_training
 from .knobs import knobs
 from .live import live
@@ -16,7 +17,8 @@ from .source import show_source
 from .viewer import frames, label_picker
 
 __all__ = [
-    "check", "frames", "knobs", "label_picker", "live", "my_training", "plots", "predict", "quiz", "setup", "show_source", "start_training",
+    "anatomy", "check", "frames", "knobs", "label_picker", "live", "my_training", "plots", "predict", "quiz", "setup", "show_source",
+    "start_training",
 ]
 
 

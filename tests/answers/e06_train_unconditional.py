@@ -140,25 +140,6 @@ def v_from_x(x0, noise, alpha_bar_t):
     return (signal * (signal * x0 + sigma * noise) - x0) / sigma
 
 
-def x0_loop(xt, v, alpha_bar_t):
-    return torch.stack([math.sqrt(a) * x - math.sqrt(1 - a) * w for x, w, a in zip(xt, v, alpha_bar_t.flatten().tolist(), strict=True)])
-
-
-def x0_through_the_noise(xt, v, alpha_bar_t):
-    noise = (1 - alpha_bar_t).sqrt() * xt + alpha_bar_t.sqrt() * v
-    return (xt - (1 - alpha_bar_t).sqrt() * noise) / alpha_bar_t.sqrt()
-
-
-def x0_by_matrix(xt, v, alpha_bar_t):
-    weights = torch.cat([alpha_bar_t.sqrt(), -(1 - alpha_bar_t).sqrt()], 1).flatten(1)
-    return torch.einsum("bk,bkchw->bchw", weights, torch.stack([xt, v], 1))
-
-
-def x0_by_numpy(xt, v, alpha_bar_t):
-    a = np.asarray(alpha_bar_t)
-    return torch.from_numpy(np.sqrt(a) * xt.numpy(force=True) - np.sqrt(1 - a) * v.numpy(force=True))
-
-
 RIGHT = {
     "training_step": [noise_first, image_by_image, by_share, with_the_package, by_autograd],
     "ema_update": [by_names, whole_state, data_alone, all_at_once, through_numpy, a_step_towards],
@@ -169,14 +150,6 @@ RIGHT = {
         lambda x0, noise, a: noise * a**0.5 - x0 * (1 - a) ** 0.5,
         lambda x, e, level: torch.sqrt(level).mul(e).sub(torch.sqrt(1 - level).mul(x)),
         lambda x0, noise, a: (a.double().sqrt() * noise.double() - (1 - a.double()).sqrt() * x0.double()).to(x0.dtype),
-    ],
-    "x0_from_v": [
-        x0_loop,
-        x0_through_the_noise,
-        x0_by_matrix,
-        x0_by_numpy,
-        lambda xt, v, a: a**0.5 * xt - (1 - a) ** 0.5 * v,
-        lambda xt, v, a: -(torch.sqrt(1 - a) * v - torch.sqrt(a) * xt),
     ],
 }
 
@@ -198,7 +171,4 @@ WRONG = {
     "v_target": (
         "def v_target(x0, noise, alpha_bar_t):\n    return alpha_bar_t * noise - (1 - alpha_bar_t) * x0",
         "the roots are missing"),
-    "x0_from_v": (
-        "def x0_from_v(xt, v, alpha_bar_t):\n    return (xt - (1 - alpha_bar_t).sqrt() * v) / alpha_bar_t.sqrt()",
-        "v is taken for the noise"),
 }
