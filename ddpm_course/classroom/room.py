@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from ..checkpoints import Loaded, load_checkpoint
 from ..data import ImageData, cache_dir, load_data
 from ..machine import describe_device, pick_device
 
@@ -41,6 +42,11 @@ class Room:
         if self.fast:
             return _fast_runs() / name
         return cache_dir() / "classroom" / "runs" / f"{name}-{'mnist' if is_mnist(self.data) else 'mnist5k'}"
+
+    def trained(self, name: str) -> Loaded | None:
+        """The learner's own model: that of the finished training in `run_dir(name)`, else None."""
+        folder = self.run_dir(name)
+        return load_checkpoint(folder) if (folder / "model.safetensors").is_file() else None
 
     def __repr__(self) -> str:
         cpu, count = self.device.type == "cpu", torch.get_num_threads()

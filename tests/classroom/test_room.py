@@ -10,6 +10,8 @@ import torch
 from tiny import environment
 
 from ddpm_course.classroom import room
+from ddpm_course.recipes import get_recipe
+from ddpm_course.training import train
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +84,15 @@ assert set(classroom.__all__) <= {*dir(classroom), "check", "plots"}
 """
     result = subprocess.run([sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
+
+
+def test_trained_is_the_learners_finished_model_or_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = dataclasses.replace(room.setup(), fast=False)
+    assert found.trained("mine") is None
+    recipe = get_recipe("demo")
+    model, diffusion = dataclasses.replace(recipe, unet=dataclasses.replace(recipe.unet, channels=(16,), groups=1)).build()
+    config = dataclasses.replace(recipe.train, images=128, batch_size=32, warmup_images=32, ema_images=32, log_images=64)
+    train(model, diffusion, found.data, config, found.run_dir("mine"), device="cpu")
+    trained = found.trained("mine")
+    assert trained is not None and trained.diffusion.prediction == diffusion.prediction and trained.card["images_seen"] == 128
