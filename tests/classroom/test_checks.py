@@ -315,6 +315,32 @@ def test_a_repaired_function_is_judged_anew():
     assert check.use(q_sample) is q_sample
 
 
+def test_a_right_answer_is_there_in_a_later_notebook(capsys):
+    def q_sample(x0, t, noise, alpha_bar):
+        a = alpha_bar[t][:, None, None, None]
+        return np.sqrt(a.numpy()) * x0 + torch.sqrt(1 - a) * noise if False else a**0.5 * x0 + (1 - a) ** 0.5 * noise
+
+    assert check.mine("q_sample") is RIGHT and "course's own" in capsys.readouterr().out
+    assert check.q_sample(q_sample).status == "right"
+    check.q_sample(lambda x0, t, noise, alpha_bar: x0)  # a later mistake takes nothing away
+    kept = check.mine("q_sample")
+    assert kept is not RIGHT and "of notebook 01: your own" in capsys.readouterr().out
+    assert checks.judge(EXERCISES["q_sample"], kept).status == "right"
+    check.q_sample(RIGHT)
+    assert "alpha_bar[t]" in store.recall("answer", "q_sample")
+    check.forget()
+    assert check.mine("q_sample") is RIGHT
+
+
+@pytest.mark.parametrize("source", ["def q_sample(", "q_sample = 3", "1 / 0", "while True: pass", "raise SystemExit",
+                                    "def q_sample(x0, t, noise, alpha_bar):\n    return helper(x0)", 7])
+def test_what_no_longer_works_is_left_alone(source, capsys):
+    store.record("answer", "q_sample", source)
+    assert check.mine("q_sample") is RIGHT and "course's own" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="There is no exercise"):
+        check.mine("nothing")
+
+
 def test_use_says_which(capsys):
     assert check.use(RIGHT) is RIGHT
     assert check.use(None, RIGHT) is RIGHT
