@@ -24,6 +24,7 @@ pytest.importorskip("nbclient")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import build_notebooks  # noqa: E402
+import run_sheets  # noqa: E402
 from build_notebooks import Source, SourceError, build, code_cells, tags  # noqa: E402
 
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.md"))
@@ -274,6 +275,8 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "tools" / "setup_cell.py").write_text('where = "{{repository}}"\nprint("Ready.")\n')
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "README.md").write_text("Before.\n<!-- built by tools/build_notebooks.py -->\n<!-- end -->\nAfter.\n")
+    blocks = [*(f"{minutes} minutes" for minutes in run_sheets.PATHS), "questions"]
+    (tmp_path / "INSTRUCTOR.md").write_text("".join(f"<!-- built: {name} -->\n<!-- end -->\n" for name in blocks))
     return tmp_path
 
 
@@ -284,7 +287,7 @@ def change(path, old, new):
 
 
 def files_of(root):
-    return {path: path.read_bytes() for path in [*root.rglob("*.ipynb"), root / "README.md"]}
+    return {path: path.read_bytes() for path in [*root.rglob("*.ipynb"), root / "README.md", root / "INSTRUCTOR.md"]}
 
 
 def test_building_from_nothing_and_again(small, monkeypatch):
@@ -434,3 +437,15 @@ def test_make_test_runs_nbval_on_both_editions():
                             capture_output=True, text=True, timeout=240)
     collected = {line.partition("::")[0] for line in result.stdout.splitlines() if "::" in line}
     assert collected == {path.relative_to(ROOT).as_posix() for path in EDITIONS}
+
+
+def test_the_run_sheets_fit_their_time_and_hold_the_short_path():
+    text = (ROOT / "INSTRUCTOR.md").read_text()
+    for minutes in run_sheets.PATHS:
+        sheet = text.partition(f"<!-- built: {minutes} minutes -->\n")[2].partition("<!-- end -->")[0]
+        clocks = [60 * int(hours) + int(rest) for hours, rest in re.findall(r"^\| (\d):(\d\d) \|", sheet, re.MULTILINE)]
+        assert clocks == sorted(clocks) and clocks[-1] <= minutes, f"{minutes} minutes do not hold {clocks[-1]}"
+    asked = re.findall(r"^\*\*(\d\d\.\d)\*\*( \(long path\))?", text, re.MULTILINE)
+    short = {number for number, long in asked if not long}
+    in_sheet = set(re.findall(r"\d\d\.\d", re.sub(r"^\| \d:\d\d", "", sheet, flags=re.MULTILINE)))
+    assert in_sheet and in_sheet == {number for number in short if number[:2] in run_sheets.PATHS[180]}

@@ -1,4 +1,4 @@
-"""Build the notebooks, and README's table of them, from notebooks/src/*.md: `make notebooks`.
+"""Build the notebooks, README's table of them and INSTRUCTOR.md's run sheets, from notebooks/src/*.md: `make notebooks`.
 
 A source is MyST markdown, read by jupytext. It becomes notebooks/NAME.ipynb, for learning (exercises open, no output but
 the title picture's), and notebooks/solutions/NAME.ipynb, for reading (solutions in place, outputs of a full run). The run
@@ -20,17 +20,17 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import run_sheets
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_run import code_cells, digest, execute, own_source, sha
+from notebook_run import code_cells, digest, execute, own_source, reading_seconds, sha, tags
 
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"spine", "title-picture", "exercise", "check", "hide-input",
         "raises-exception", "nbval-check-output", "nbval-ignore-output", "nbval-skip"}
 TABLE = re.compile(r"(?<=<!-- built by tools/build_notebooks.py -->\n).*?(?=<!-- end -->)", re.DOTALL)
 NUMBERS = {1: "one CPU core", 2: "two CPU cores", 4: "four CPU cores", 8: "eight CPU cores"}
-WORDS_A_MINUTE, CODE_LINES_A_MINUTE = 180, 20  # of a careful reader
 
 
 class SourceError(SystemExit):
@@ -173,18 +173,6 @@ class Source:
         return run
 
 
-def tags(cell: NotebookNode) -> set[str]:
-    return set(cell.metadata.get("tags", []))
-
-
-def reading_seconds(cells: list[NotebookNode]) -> float:
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    lines = sum(len(own_source(cell).splitlines()) for cell in code_cells({"cells": cells}))
-    exercises = sum("exercise" in tags(cell) for cell in cells)
-    questions = sum(own_source(cell).count("predict(") + 4 * own_source(cell).count("quiz(") for cell in code_cells({"cells": cells}))
-    return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE + 3 * exercises + questions / 2)
-
-
 def minutes(seconds: float) -> str:
     """Whole minutes, rounded up."""
     number = max(1, math.ceil(seconds / 60))
@@ -208,6 +196,9 @@ def build(root: Path, names: list[str], *, check: bool = False, again: bool = Fa
     rows = "".join(source.row(runs[source.name]) for source in sources)
     rows = f"| | notebook | full run on {NUMBERS[2]} | | |\n|---|---|---|---|---|\n{rows}"
     files[root / "README.md"] = TABLE.sub(lambda _: rows, (root / "README.md").read_text(encoding="utf-8"))
+    sheets = {source.name: (source.title, source.edition(False, None).cells, runs[source.name].metadata.ddpm_course.seconds)
+              for source in sources if runs[source.name]}
+    files[root / "INSTRUCTOR.md"] = run_sheets.fill((root / "INSTRUCTOR.md").read_text(encoding="utf-8"), sheets)
     for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             changed.append(f"{path.relative_to(root)}: differs from what the sources give")

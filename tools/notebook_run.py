@@ -18,6 +18,8 @@ from nbformat import NotebookNode
 
 KEPT = Path("build") / "notebook-cache"  # the training that a learner starts in 00, finished: minutes that are spent once
 
+WORDS_A_MINUTE, CODE_LINES_A_MINUTE = 180, 20  # of a careful reader
+
 
 def execute(notebook: NotebookNode, folder: Path, root: Path) -> None:
     """Run every cell in `folder`: full mode, on the CPU, with a cache that holds no learner's record.
@@ -91,3 +93,16 @@ def digest(notebook: NotebookNode) -> str:
 
 def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def reading_seconds(cells: list[NotebookNode]) -> float:
+    """How long a careful reader takes: words, lines of code, three minutes an exercise, half a minute a question."""
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    lines = sum(len(own_source(cell).splitlines()) for cell in code_cells({"cells": cells}))
+    exercises = sum("exercise" in tags(cell) for cell in cells)
+    questions = sum(own_source(cell).count("predict(") + 4 * own_source(cell).count("quiz(") for cell in code_cells({"cells": cells}))
+    return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE + 3 * exercises + questions / 2)

@@ -120,11 +120,11 @@ class _Predict:
 
     def __call__(self, id: str) -> Shown:
         """Ask before the cell is run, and keep the choice. The result of a cell: put it last."""
-        return Shown((_find("prediction", id),), "prediction")
+        return Shown((find("prediction", id),), "prediction")
 
     def reveal(self, id: str, measured: object) -> None:
         """Print what was said beside what was measured. measured: a number, or a short text with its unit."""
-        question = _find("prediction", id)
+        question = find("prediction", id)
         said = store.recall("prediction", id)
         chosen = next((option for option in question.options if option.text == said), None)
         value = f"{measured:.3g}" if isinstance(measured, float) else str(measured)
@@ -145,7 +145,8 @@ def quiz(id: str) -> Shown:
     return Shown(_load()["quiz", id], "quiz") if ("quiz", id) in _load() else _unknown("quiz", id)
 
 
-def _find(kind: str, id: str) -> Question:
+def find(kind: str, id: str) -> Question:
+    """The question of a kind, "prediction" or "quiz", and an id."""
     return _load()[kind, id][0] if (kind, id) in _load() else _unknown(kind, id)
 
 
