@@ -24,6 +24,7 @@ pytest.importorskip("nbclient")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import build_notebooks  # noqa: E402
+import notebook_run  # noqa: E402
 import run_sheets  # noqa: E402
 from build_notebooks import Source, SourceError, build, code_cells, tags  # noqa: E402
 
@@ -449,3 +450,16 @@ def test_the_run_sheets_fit_their_time_and_hold_the_short_path():
     short = {number for number, long in asked if not long}
     in_sheet = set(re.findall(r"\d\d\.\d", re.sub(r"^\| \d:\d\d", "", sheet, flags=re.MULTILINE)))
     assert in_sheet and in_sheet == {number for number in short if number[:2] in run_sheets.PATHS[180]}
+
+
+def test_a_finished_training_is_kept_for_later_notebooks(tmp_path, capsys):
+    kept, cache = tmp_path / notebook_run.KEPT, tmp_path / "cache"
+    for run, file in (("07-labels-mnist5k", "model.safetensors"), ("08-other-mnist5k", "state.safetensors")):
+        (cache / notebook_run.RUNS / run).mkdir(parents=True)
+        (cache / notebook_run.RUNS / run / file).write_text(run)
+    notebook_run.copy_runs(cache, kept, {"07-labels", "08-other"})
+    assert [path.name for path in (kept / notebook_run.RUNS).iterdir()] == ["07-labels-mnist5k"]  # the other is not finished
+    assert capsys.readouterr().out == ""
+    notebook_run.copy_runs(kept, tmp_path / "next", {"07-labels", "08-other"})
+    assert (tmp_path / "next" / notebook_run.RUNS / "07-labels-mnist5k" / "model.safetensors").is_file()
+    assert "'08-other'" in capsys.readouterr().out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,8 @@ from pathlib import Path
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-KEPT = Path("build") / "notebook-cache"  # the training that a learner starts in 00, finished: minutes that are spent once
+KEPT = Path("build") / "notebook-cache"  # trainings that a later notebook shows, finished: minutes that are spent once
+RUNS = Path("ddpm_course") / "classroom" / "runs"
 
 WORDS_A_MINUTE, CODE_LINES_A_MINUTE = 180, 20  # of a careful reader
 
@@ -30,8 +33,11 @@ def execute(notebook: NotebookNode, folder: Path, root: Path) -> None:
     client = NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=True, coalesce_streams=True,
                             resources={"metadata": {"path": str(folder)}})
     code = "\n".join(cell.source for cell in code_cells(notebook))
+    own, earlier = (set(re.findall(rf'{call}\("(.+?)"\)', code)) for call in ("run_dir", "trained"))
     with learners_cache(root, finished="my_training" in code and "start_training" not in code) as cache:
+        copy_runs(root / KEPT, cache, earlier - own)
         client.execute(env=environment(cache) | {"CUDA_VISIBLE_DEVICES": ""})
+        copy_runs(cache, root / KEPT, own)
     seconds = {}
     for cell in code_cells(notebook):
         start, end = (datetime.fromisoformat(cell.metadata.execution[key]) for key in ("iopub.execute_input", "shell.execute_reply"))
@@ -68,9 +74,19 @@ def learners_cache(root: Path, finished: bool) -> Iterator[Path]:
             stop_trainings(Path(cache))
 
 
+def copy_runs(source: Path, cache: Path, names: set[str]) -> None:
+    """Trainings of these names that are finished: what one notebook trains, a later one measures as the learner's own."""
+    for name in names:
+        finished = [path.parent for path in (source / RUNS).glob(f"{name}-*/model.safetensors")]
+        if not finished and source.name == KEPT.name:
+            print(f"No training {name!r} is kept in {KEPT}: the shipped model takes its place. Build its notebook with --run first.")
+        for run in finished:
+            shutil.copytree(run, cache / RUNS / run.name, dirs_exist_ok=True)
+
+
 def stop_trainings(cache: Path) -> None:
     """End what a notebook started in the background and left."""
-    for run in (cache / "ddpm_course" / "classroom" / "runs").glob("*/"):
+    for run in (cache / RUNS).glob("*/"):
         from ddpm_course.classroom.background import Training
 
         Training(run).stop()
