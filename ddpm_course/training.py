@@ -200,14 +200,17 @@ class _World:
 
 
 def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, config: TrainConfig, run_dir: str | Path | None = None, *,
-          device: torch.device | str | None = None, report: Callable[[dict], None] | None = None) -> TrainResult:
+          device: torch.device | str | None = None, report: Callable[[dict], None] | None = None,
+          stop: Callable[[], bool] | None = None) -> TrainResult:
     """Train `model` in place; return its moving average.
 
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
     With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
     bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
     (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
-    the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left.
+    the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked after each step, does what
+    Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others that is the only way to stop it.
+    There torch's global random state is left to the others, unless the network has dropout layers.
 
     TrainingError for a loss that is not finite (the last good checkpoint stays), for a run_dir that another process
     is using or that holds another run, and for a batch that the processes cannot share.
@@ -218,14 +221,15 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
         run = Path(run_dir) if run_dir is not None else None
         if run is not None and world.rank == 0:
             stack.enter_context(_locked(run))
-        stop = stack.enter_context(_stop_requested())
-        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        asked = stack.enter_context(_stop_requested())
+        if _owns_global_state(model):
+            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         if isinstance(data, Tensor):
             data = ImageData(data, torch.zeros(len(data), dtype=torch.int64), ("unlabelled",), "a tensor")
         trainer = Trainer(model, diffusion, data, config, device, run, world, report)
         if trainer.tensorboard is not None:
             stack.callback(trainer.tensorboard.close)
-        return trainer.train(stop)
+        return trainer.train(lambda: asked() or (stop is not None and stop()))
 
 
 class Trainer:
@@ -266,6 +270,7 @@ class Trainer:
         self.tensorboard = _tensorboard(run, self.seen) if world.rank == 0 else None
         if config.compile:
             self.model.compile()
+        self.seeded = _owns_global_state(model)
         self.network = nn.parallel.DistributedDataParallel(self.model) if world.size > 1 else self.model
 
     def train(self, stop: Callable[[], bool]) -> TrainResult:
@@ -305,7 +310,8 @@ class Trainer:
         share = slice(world.rank * config.batch_size // world.size, (world.rank + 1) * config.batch_size // world.size)
         x0, y, t, noise = self._global_batch()
         x0, t, noise, y = x0[share], t[share], noise[share], y[share] if y is not None else None
-        torch.manual_seed(mix(config.seed, self.seen, 3, world.rank))  # for dropout layers, the only users of the global state
+        if self.seeded:  # for dropout layers, the only users of the global state
+            torch.manual_seed(mix(config.seed, self.seen, 3, world.rank))
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = peak * _share_of_peak(config, self.seen)
@@ -483,6 +489,12 @@ def _difference(part: str, old: object, new: object) -> str:
         key = next(k for k in {**old, **new} if old.get(k) != new.get(k))
         return f"its {part}.{key} is {old.get(key)}, not {new.get(key)}"
     return f"its {part} is {old}, not {new}"
+
+
+def _owns_global_state(model: nn.Module) -> bool:
+    """Whether a training seeds torch's global random state: beside the main thread only for dropout layers, which draw from it."""
+    return threading.current_thread() is threading.main_thread() or any(
+        isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
 
 
 def _join(device: torch.device, config: TrainConfig) -> _World:

@@ -117,10 +117,7 @@ class UNet(nn.Module):
 
     def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         self._check(xt, t, y)
-        emb = self.embed_time(self.sinusoids(t).to(self.inlet.weight.dtype))
-        if self.embed_label is not None and self.null_label is not None:
-            emb = emb + self.embed_label(torch.full_like(t, self.null_label) if y is None else y)
-        emb = F.silu(emb)
+        emb = F.silu(self.embed(t, y))
 
         h = self.inlet(F.pixel_unshuffle(xt, self.config.patch))
         skips = [h]
@@ -133,6 +130,13 @@ class UNet(nn.Module):
             h = stage(torch.cat([h, skips.pop()], 1), emb) if isinstance(stage, ResidualBlock) else stage(h)
         assert not skips
         return F.pixel_shuffle(self.outlet(h), self.config.patch)
+
+    def embed(self, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B, embedding): what is told to every block. The time's numbers, plus the label's row of a table."""
+        emb = self.embed_time(self.sinusoids(t).to(self.inlet.weight.dtype))
+        if self.embed_label is not None and self.null_label is not None:
+            emb = emb + self.embed_label(torch.full_like(t, self.null_label) if y is None else y)
+        return emb
 
     def inner_matrices(self) -> Iterator[nn.Parameter]:
         """The weights that map features to features: neither the first and last convolution nor the label table."""

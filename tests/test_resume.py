@@ -17,7 +17,7 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
-from tiny import HERE, digits, environment, run, run_alone
+from tiny import HERE, TRAIN, build, digits, environment, run, run_alone
 
 from ddpm_course import training
 from ddpm_course.checkpoints import read_tensors
@@ -109,6 +109,17 @@ def test_a_signal_stops_after_the_step_and_resumes_bit_for_bit(tmp_path, number)
         run(tmp_path / "run", images=256, report=stop)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert seen(tmp_path / "run") == 128
+    run(tmp_path / "run", images=256)
+    assert_bit_equal(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_caller_may_stop_it_and_it_resumes_bit_for_bit(tmp_path):
+    """As a thread must be stopped, which gets no signals."""
+    run(tmp_path / "whole", images=256)
+    (model, diffusion), config = build(), dataclasses.replace(TRAIN, images=256)
+    answers = iter([False] * 7 + [True])
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 128 of 256"):
+        training.train(model, diffusion, digits(256, 8), config, tmp_path / "run", device="cpu", stop=lambda: next(answers))
     run(tmp_path / "run", images=256)
     assert_bit_equal(tmp_path / "whole", tmp_path / "run")
 

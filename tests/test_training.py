@@ -10,6 +10,7 @@ import os
 import random
 import re
 import resource
+import threading
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from ddpm_course.diffusion import Diffusion
 from ddpm_course.exact import GaussianDenoiser
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
-from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, begun, learning_rate, mix, plan_images, planned
+from ddpm_course.training import TrainConfig, Trainer, TrainingError, batch_indices, begun, learning_rate, mix, plan_images, planned, train
 
 CPU = torch.device("cpu")
 
@@ -310,6 +311,20 @@ def test_global_random_state_is_left_alone():
     torch.manual_seed(5)
     run(images=64)
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_beside_the_main_thread_the_global_random_state_is_not_even_touched(monkeypatch):
+    """A notebook's cells draw from it while a thread trains."""
+    (model, diffusion), found, touched = build(), [], []
+    config = dataclasses.replace(TRAIN, images=64)
+    monkeypatch.setattr(torch, "manual_seed", touched.append)
+    monkeypatch.setattr(torch.random, "fork_rng", touched.append)
+    thread = threading.Thread(target=lambda: found.append(train(model, diffusion, digits(256, 8), config, device="cpu")))
+    thread.start()
+    thread.join()
+    monkeypatch.undo()
+    assert not touched
+    assert all(torch.equal(a, b) for a, b in zip(found[0].model.parameters(), run(images=64).model.parameters(), strict=True))
 
 
 def test_same_seed_same_weights_other_seed_other_weights():

@@ -45,6 +45,20 @@ def test_hos_cifar10_configuration_has_hos_parameter_count():
     assert sum(p.numel() for p in model.parameters()) == 35_746_307
 
 
+def test_what_is_told_to_the_blocks_can_be_replaced(config):
+    """A notebook's learner writes `embed`; the weights stay those of a U-Net."""
+
+    class Deaf(UNet):
+        def embed(self, t, y=None):
+            return self.embed_time(self.sinusoids(t))
+
+    model, deaf = awake(config), Deaf(config).eval()
+    deaf.load_state_dict(model.state_dict())
+    assert torch.equal(model.embed(T, Y), model.embed_time(model.sinusoids(T)) + model.embed_label.weight[Y])
+    assert torch.equal(model.embed(T), model.embed(T, torch.full_like(T, 5)))
+    assert torch.equal(deaf(X, T, Y), deaf(X, T)) and not torch.allclose(model(X, T, Y), model(X, T))
+
+
 def test_num_classes_adds_an_embedding_with_a_null_row():
     plain, labelled = (sum(p.numel() for p in UNet(replace(SMALL, num_classes=k)).parameters()) for k in (None, 5))
     assert labelled - plain == 6 * 4 * 8  # (5 + null) rows of 4 times the first width

@@ -9,6 +9,7 @@ from typing import Any
 
 from .anatomy import anatomy
 from .background import my_training, start_training
+from .beside import beside
 from .knobs import knobs
 from .live import live
 from .questions import predict, quiz
@@ -17,8 +18,8 @@ from .source import show_source
 from .viewer import frames, label_picker
 
 __all__ = [
-    "anatomy", "check", "frames", "knobs", "label_picker", "live", "my_training", "plots", "predict", "quiz", "setup", "show_source",
-    "start_training",
+    "anatomy", "beside", "check", "frames", "knobs", "label_picker", "live", "my_training", "plots", "predict", "quiz", "setup",
+    "show_source", "start_training",
 ]
 
 
