@@ -13,18 +13,15 @@ from . import Case, Exercise, randn
 
 
 def residual_block(block, x, emb):
-    """The forward pass of a residual block: x plus what two convolutions make of it, told the time between them.
+    """The forward pass of a residual block, as in the formula.
 
-    block has the layers norm1, conv1, condition, norm2, conv2 and shortcut. Each is called like a function.
-    Before each convolution stand its norm and then torch.nn.functional.silu.
-    x: (B, C, H, W). emb: (B, E); condition makes (B, D) of it, a number for each channel that conv1 returns.
-    Those numbers are added to what conv1 returns. shortcut brings x to the shape of the result.
+    block has the layers norm1, conv1, condition, norm2, conv2 and shortcut; silu is torch.nn.functional.silu.
+    x: (B, C, H, W). emb: (B, E). condition(emb): (B, D), a number for each map that conv1 returns.
     Returns (B, D, H, W).
     """
-    h = block.conv1(torch.nn.functional.silu(block.norm1(x)))
-    h = h + block.condition(emb)[:, :, None, None]
-    h = block.conv2(torch.nn.functional.silu(block.norm2(h)))
-    return block.shortcut(x) + h
+    silu = torch.nn.functional.silu
+    h = block.conv1(silu(block.norm1(x))) + block.condition(emb)[:, :, None, None]
+    return block.shortcut(x) + block.conv2(silu(block.norm2(h)))
 
 
 class _Layers(nn.Module):
@@ -120,9 +117,8 @@ def _gradient_flows(fn) -> str | None:
 RESIDUAL_BLOCK = Exercise(
     residual_block,
     hints=(
-        "Three lines do it: one for each convolution with what stands before it, and the time between the two. Keep x for the end.",
-        "The numbers of the time have two dimensions, the maps four: give the numbers the shape (B, D, 1, 1). "
-        "Two parts make the result: the shortcut of the x that came in, and the branch.",
+        "One line for each convolution with what stands before it, and the time between the two. Keep x for the end.",
+        "The numbers of the time have two dimensions, the maps four: give them the shape (B, D, 1, 1).",
     ),
     cases=_block_cases,
     mistakes={
@@ -256,7 +252,7 @@ RESIDUAL_BLOCK = Exercise(
 def time_embedding(t, dim):
     """Timesteps as vectors: sines and cosines of t at dim / 2 frequencies.
 
-    t: int64 (B,). dim: even, 4 or more. The frequencies fall by equal factors from 1 to 1/10,000, both included.
+    t: int64 (B,). dim: even, 4 or more. Frequencies fall by equal factors from 1 to 1/10,000, both included.
     Returns (B, dim): first the sines of t times each frequency, in radians; then the cosines.
     """
     half = dim // 2
@@ -392,11 +388,10 @@ TIME_EMBEDDING = Exercise(
 
 
 def depends_on_batch(model, xt, t):
-    """Whether what a model makes of an image changes with the other images of the batch, or with their timesteps.
+    """Whether a model's answer for an image changes with the batch's other images, or with their timesteps.
 
-    model: called as model(xt, t), it returns a tensor of xt's shape. xt: images (B, C, H, W), B > 1; t: int64 (B,).
-    Differences below 0.00001 are rounding, and count as none.
-    Returns True or False.
+    model(xt, t) has the shape of xt: (B, C, H, W), B > 1. t: int64 (B,).
+    Returns True or False. Differences below 0.00001 are rounding, and count as none.
     """
     together = model(xt, t)
     alone = torch.cat([model(xt[i : i + 1], t[i : i + 1]) for i in range(len(xt))])
