@@ -13,9 +13,9 @@ from . import Case, Exercise, randn, uniform
 def training_step(model, optimizer, x0, alpha_bar, generator):
     """One step of training: noise the images, let the model guess the noise, and learn from its error.
 
-    model: model(xt, t) returns its guess of the noise, as xt. optimizer: a torch optimizer of the model's weights.
-    x0: clean images (B, C, H, W); alpha_bar: (T,); generator: a torch.Generator.
-    Draw t first, int64 (B,) in {0..T-1}, each as likely; then the noise, N(0, 1), as x0. Both from generator.
+    model(xt, t) returns its guess of the noise, as xt. optimizer: of the model's weights.
+    x0: clean images (B, C, H, W). alpha_bar: (T,). generator: a torch.Generator, for both draws:
+    first t, int64 (B,) in {0..T-1}, each as likely; then the noise, N(0, 1), as x0.
     Returns the loss of this step, a single number: the mean squared error of the guess.
     """
     t = torch.randint(len(alpha_bar), (len(x0),), generator=generator)
@@ -296,12 +296,10 @@ TRAINING_STEP = Exercise(
 
 
 def ema_update(average, model, decay):
-    """Move every weight of `average` a little towards the same weight of `model`:
-
-    average <- decay * average + (1 - decay) * model.
+    """Move each weight of `average` towards `model`'s: average <- decay * average + (1 - decay) * model.
 
     average, model: two networks built alike. decay: a float in [0, 1); near 1, the average moves slowly.
-    Changes average in place and leaves model alone. Buffers, such as counters, are copied. Nothing is returned.
+    Changes average in place, leaves model alone, returns nothing. Buffers, such as counters, are copied.
     """
     with torch.no_grad():
         for mine, theirs in zip(average.parameters(), model.parameters(), strict=True):
