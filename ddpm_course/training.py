@@ -278,6 +278,8 @@ class Trainer:
         total = config.images // config.batch_size * config.batch_size
         saved_at = started = time.perf_counter()
         began, spent_before = self.seen, self.seconds
+        if self.run is not None and self.world.rank == 0 and not (self.run / "state.safetensors").is_file():
+            write_json(self.run / "card.json", self._card())  # the plan stands, though the run be killed before its first save
         while self.seen < total:
             self.step()
             self.seconds = spent_before + time.perf_counter() - started

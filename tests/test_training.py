@@ -672,3 +672,14 @@ def test_what_was_begun_is_known_by_its_card(tmp_path, monkeypatch):
     assert planned(tmp_path, *build(), digits(256, 8), TRAIN, CPU, seconds=100) == 128
     (tmp_path / "card.json").write_text("{")
     assert begun(tmp_path) is None
+
+
+def test_a_run_killed_before_its_first_save_keeps_its_plan(tmp_path, monkeypatch):
+    def killed(self):
+        raise MemoryError
+
+    monkeypatch.setattr(Trainer, "step", killed)
+    with pytest.raises(MemoryError):
+        train(*build(), digits(256, 8), TRAIN, tmp_path, device="cpu")
+    assert not (tmp_path / "state.safetensors").exists()
+    assert planned(tmp_path, *build(), digits(256, 8), TRAIN, CPU, seconds=100) == TRAIN.images

@@ -140,14 +140,24 @@ def v_from_x(x0, noise, alpha_bar_t):
     return (signal * (signal * x0 + sigma * noise) - x0) / sigma
 
 
+def new_parameters(average, model, decay):
+    for mine, theirs in zip(average.modules(), model.modules(), strict=True):
+        for (name, old), (_, new) in zip([*mine.named_parameters(recurse=False)], [*theirs.named_parameters(recurse=False)], strict=True):
+            setattr(mine, name, torch.nn.Parameter((decay * old + (1 - decay) * new).detach(), requires_grad=old.requires_grad))
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
 RIGHT = {
     "training_step": [noise_first, image_by_image, by_share, with_the_package, by_autograd],
-    "ema_update": [by_names, whole_state, data_alone, all_at_once, through_numpy, a_step_towards],
+    "ema_update": [by_names, whole_state, data_alone, all_at_once, through_numpy, a_step_towards, new_parameters],
     "v_target": [
         v_loop,
         v_by_angle,
         v_from_x,
         lambda x0, noise, a: noise * a**0.5 - x0 * (1 - a) ** 0.5,
+        lambda x0, noise, a: torch.from_numpy(np.sqrt(a.numpy()) * noise.numpy() - np.sqrt(1 - a.numpy()) * x0.numpy()),
+        lambda x0, noise, a: torch.addcmul(a.sqrt() * noise, (1 - a).sqrt(), x0, value=-1),
         lambda x, e, level: torch.sqrt(level).mul(e).sub(torch.sqrt(1 - level).mul(x)),
         lambda x0, noise, a: (a.double().sqrt() * noise.double() - (1 - a.double()).sqrt() * x0.double()).to(x0.dtype),
     ],

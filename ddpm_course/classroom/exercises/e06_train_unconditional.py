@@ -465,6 +465,7 @@ V_TARGET = Exercise(
         "Near the clean end alpha_bar_t is 1, and the velocity is all noise. At the noisy end it is minus the image.",
     ),
     cases=_velocity_cases,
+    variants=("float64", "non-contiguous"),
     mistakes={
         "The sign is turned: the image is what is subtracted.":
             _pair(lambda a: (1 - a).sqrt(), lambda a: -a.sqrt()),
