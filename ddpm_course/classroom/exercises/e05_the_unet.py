@@ -431,6 +431,16 @@ def _in_pairs(xt, t):
     return xt + 0.5 * torch.cat([pairs, torch.zeros_like(xt[whole:])])
 
 
+def _details_of_the_one_before(xt, t):
+    """The mean of each image stays."""
+    other = xt.roll(1, 0)
+    return xt + 0.5 * (other - other.mean((1, 2, 3), keepdim=True))
+
+
+def _from_the_third_on(xt, t):
+    return torch.cat([xt[:2], xt[2:] + 0.5 * xt[1:-1]])
+
+
 def _their_times(xt, t):
     return xt * (1 + t.float().mean() / 500)
 
@@ -474,6 +484,8 @@ def _batch_cases(seed: int) -> list[Case]:
         case("a model that mixes in the images before", _those_before),
         case("a model that mixes in the images after", _those_after),
         case("a model that mixes images in pairs", _in_pairs),
+        case("a model that mixes in details of another image, and keeps each mean", _details_of_the_one_before),
+        case("a model that leaves the first two images alone", _from_the_third_on),
         case("a model that uses the timesteps of the others", _their_times),
         case("a model that gets darker in company", _darkens),
         case("a model that gets brighter in company", _brightens),
@@ -530,6 +542,8 @@ DEPENDS_ON_BATCH = Exercise(
         ),
         "Only the last image is compared: another one may be the one that changes.":
             lambda model, xt, t: not _close(model(xt, t)[-1:], model(xt[-1:], t[-1:])),
+        "Only the first two images are compared: another one may be the one that changes.":
+            lambda model, xt, t: depends_on_batch(model, xt[:2], t[:2]),
         "The same company in another order is still the same company.":
             lambda model, xt, t: not _close(model(xt, t), model(xt.flip(0), t.flip(0)).flip(0)),
         "The same company twice is hardly another company: its mean and its spread stay.":
@@ -540,6 +554,7 @@ DEPENDS_ON_BATCH = Exercise(
             lambda model, xt, t: bool((model(xt, t) - _alone(model, xt, t)).mean().abs() > 1e-5),
             lambda model, xt, t: bool((model(xt, t) - _alone(model, xt, t)).sum().abs() > 1e-4),
             lambda model, xt, t: not _close(model(xt, t).mean(), _alone(model, xt, t).mean()),
+            lambda model, xt, t: not _close(model(xt, t).mean((1, 2, 3)), _alone(model, xt, t).mean((1, 2, 3))),
         ),
         "Only differences of one sign count: take their absolute values.": (
             lambda model, xt, t: bool((model(xt, t) - _alone(model, xt, t)).max() > 1e-5),
