@@ -22,7 +22,7 @@ from ..machine import fastest_dtype
 from ..training import TrainConfig, TrainingError, TrainResult, train
 from .live import Live, live
 
-NICE = 5  # the cells come first: the thread gets the smaller share of a busy core, and all of an idle one
+NICE = 3  # the cells come first: the thread gets the smaller share of a busy core, and all of an idle one
 LAST_SAVE = 20.0  # seconds that the end of the kernel waits for a step and a save
 _runs: dict[Path, Beside] = {}
 

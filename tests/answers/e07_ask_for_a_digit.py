@@ -132,7 +132,7 @@ def one_at_a_time(model, xt, t):
             if (other - first).abs().max() > 1e-5:
                 if not table.requires_grad:
                     return "frozen"
-                reached = torch.autograd.grad((other - first).square().sum(), table, allow_unused=True)[0]
+                reached = torch.autograd.grad((other - first).square().sum(), table, retain_graph=True, allow_unused=True)[0]
                 found = "learned" if reached is not None else "frozen"
     return found
 

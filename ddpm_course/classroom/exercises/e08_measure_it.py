@@ -365,11 +365,17 @@ def _copy_cases(seed: int) -> list[Case]:
         samples = 0.8 * (near[pick] / 127.5 - 1) + 0.45 * randn(k + 3, n, *shape)
         return Case(label, (samples.clamp(-1, 1), training, held_out))
 
+    def half_way(k: int, n: int) -> Case:
+        """Each sample nearly as far from a training image as from a held-out one: the least change of an image shows."""
+        training, held_out = _bytes(k, n, 1, 6, 6), _bytes(k + 1, n, 1, 6, 6)
+        lean = 0.5 + 8e-4 * (uniform(k + 2, n) - 0.5).sign().reshape(-1, 1, 1, 1)
+        return Case("samples half way between two images", (lean * _floats(training) + (1 - lean) * _floats(held_out), training, held_out))
+
     return [
         case("more training images than held-out ones", 1, 37, (17, 6), 1, 3, 4),
         case("more held-out images than training ones", 2, 31, (5, 14), 1, 3, 3),
         case("sets of equal size, in colour", 3, 29, (9, 9), 3, 2, 3),
-        case("a single sample of each kind", 4, 2, (3, 4), 1, 3, 3),
+        half_way(100 * seed + 40, 23),
     ]
 
 
