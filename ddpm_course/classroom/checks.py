@@ -146,9 +146,9 @@ def _check(exercise: Exercise, fn: Any) -> Verdict:
     verdict = _out_of_time(fn, result) if isinstance(result, TimeUp) else result
     if RANKS.index(verdict.status) > RANKS.index(_best(exercise)):  # a fresh notebook, run through, takes nothing away
         store.record("exercise", exercise.name, verdict.status)
-    if verdict.status == "right" and verdict.as_ours and (source := _source(exercise, fn)):
-        if source != store.recall("answer", exercise.name):
-            store.record("answer", exercise.name, source)
+    source = _source(exercise, fn) if verdict.status == "right" and verdict.as_ours else None
+    if source and source != store.recall("answer", exercise.name):
+        store.record("answer", exercise.name, source)
     return verdict
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_course.classroom import checks, store
+from ddpm_course.classroom import checks, sandbox, store
 from ddpm_course.classroom.checks import Verdict, check
 from ddpm_course.classroom.exercises import EXERCISES, Case, Exercise, randn
 
@@ -30,7 +30,7 @@ def own_record(monkeypatch, tmp_path):
 def in_two_seconds(fn):
     start = time.perf_counter()
     verdict = check.q_sample(fn)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 2 * sandbox.patience()
     assert isinstance(verdict, Verdict)
     assert len(verdict.message.split()) <= checks.WORDS + 1
     assert "\n" not in repr(verdict)
@@ -366,7 +366,7 @@ def test_use_says_which(capsys):
 
 
 def test_names():
-    assert {*EXERCISES, "use", "progress", "forget"} == set(dir(check))
+    assert {*EXERCISES, "use", "mine", "progress", "forget"} == set(dir(check))
     assert check.q_sample.__name__ == "q_sample"
     assert "alpha_bar: (T,)" in check.q_sample.__doc__
     with pytest.raises(AttributeError, match="no exercise 'q_sampel'. There are: .*q_sample"):
