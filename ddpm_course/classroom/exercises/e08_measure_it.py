@@ -360,7 +360,7 @@ def _copy_cases(seed: int) -> list[Case]:
     def case(label: str, place: int, n: int, sizes: tuple[int, int], *shape: int) -> Case:
         k = 100 * seed + 10 * place
         training, held_out = _bytes(k, sizes[0], *shape), _bytes(k + 1, sizes[1], *shape)
-        near = torch.cat([training, training[: sizes[0] // 2], held_out])  # more copies of training images, as a copier would make
+        near = torch.cat([training, held_out, training if place % 2 else held_out])  # near both, and nearer on average to one of them
         pick = (uniform(k + 2, n) * len(near)).long()
         samples = 0.8 * (near[pick] / 127.5 - 1) + 0.45 * randn(k + 3, n, *shape)
         return Case(label, (samples.clamp(-1, 1), training, held_out))
@@ -453,7 +453,10 @@ COPY = Exercise(
         ),
         "uint8 arithmetic wraps round: make floats of the images before anything is subtracted.":
             _copies(scale=lambda x: (x - 127).float() / 127.5),
-        "This compares averages over all samples: compare sample by sample, then take the share.": (
+        "This compares numbers that stand for all samples together: compare sample by sample, then return the share.": (
+            _copies(nearest=lambda d: d.min()),
+            _copies(judge=lambda t, h: (t < h).float().mean() > 0.5),
+            _copies(judge=lambda t, h: bool((t < h).float().mean() > 0.5)),
             _copies(judge=lambda t, h: (t.mean() < h.mean()).float()),
             _copies(judge=lambda t, h: t.mean() / h.mean()),
             _copies(judge=lambda t, h: h.mean() - t.mean()),
@@ -466,9 +469,6 @@ COPY = Exercise(
         "The mean distance to all images is taken: the nearest one alone tells of copying.": _copies(nearest=lambda d: d.mean(1)),
         "This finds the nearest sample of each image: the nearest image of each sample is meant, along the other axis.":
             _copies(nearest=lambda d: d.amin(0)),
-        "The smallest distance over all samples is taken: each sample has a nearest image of its own.": (
-            _copies(nearest=lambda d: d.min()),
-        ),
         "These are positions, not distances: argmin says which image, min how near it is.": _copies(nearest=lambda d: d.argmin(1)),
         "A sample is compared with the samples: its nearest is itself, at distance 0.": _own,
         "Distances are sums of absolute differences here: Euclidean ones are asked for.":
@@ -484,10 +484,6 @@ COPY = Exercise(
         "This is a verdict for each sample: take the mean of them.": (
             _copies(judge=lambda t, h: t < h),
             _copies(judge=lambda t, h: (t < h).float()),
-        ),
-        "This says yes or no: the share itself is asked for.": (
-            _copies(judge=lambda t, h: (t < h).float().mean() > 0.5),
-            _copies(judge=lambda t, h: bool((t < h).float().mean() > 0.5)),
         ),
         "The share is measured from one half: return the share itself.": _copies(judge=lambda t, h: (t < h).float().mean() - 0.5),
         "The yardstick is the distance of held-out images to training images: here a sample's own two distances are compared.":
