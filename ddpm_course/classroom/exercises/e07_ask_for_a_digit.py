@@ -14,9 +14,8 @@ from . import Case, Exercise, randn, uniform
 def add_label(emb, table, y):
     """Tell the network the label: add the label's row of a table to the embedding of the time.
 
-    emb: (B, E), the time's numbers, a row for each image. table: (K + 1, E), a row for each label; the last is the null label's.
-    y: int64 (B,) in {0..K}, a label for each image. The table is learned: gradients must reach it.
-    Returns (B, E).
+    emb: (B, E), the time's numbers. table: (K + 1, E), a row for each label; the last is the null label's. y: int64 (B,) in {0..K}.
+    The table is learned: gradients must reach it. Returns (B, E).
     """
     return emb + table[y]
 
