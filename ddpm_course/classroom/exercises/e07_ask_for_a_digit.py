@@ -14,8 +14,8 @@ from . import Case, Exercise, randn, uniform
 def add_label(emb, table, y):
     """Tell the network the label: add the label's row of a table to the embedding of the time.
 
-    emb: (B, E), the time's numbers. table: (K + 1, E), a row for each label; the last is the null label's. y: int64 (B,) in {0..K}.
-    The table is learned: gradients must reach it. Returns (B, E).
+    emb: (B, E), the time's numbers. y: int64 (B,) in {0..K}, a label for each image.
+    table: (K + 1, E), a row for each label. It is learned: gradients must reach it. Returns (B, E).
     """
     return emb + table[y]
 
@@ -341,11 +341,10 @@ LABEL_LOSS = Exercise(
 def uses_label(model, xt, t):
     """Find out, by experiment, what a network does with its label: "ignored", "frozen" or "learned".
 
-    "ignored": at the same xt and t, all labels 0..K-1 get the same answer. Differences below 0.00001 are rounding, and count as none.
-    "frozen": some answers differ, but no gradient goes from them to the table, model.embed_label.weight: it stays as it was drawn.
+    "ignored": at the same xt and t, all labels 0..K-1 get the same answer. Differences below 0.00001 count as none.
+    "frozen": some answers differ, but no gradient goes from them to the table, model.embed_label.weight.
     "learned": some answers differ, and a gradient goes to the table.
-    model: model(xt, t, y), with K = model.null_label. xt: (B, C, H, W); t and y: int64 (B,).
-    Returns one of the three words.
+    model: model(xt, t, y), with K = model.null_label. xt: (B, C, H, W); t and y: int64 (B,). Returns one of the words.
     """
     answers = torch.stack([model(xt, t, torch.full_like(t, label)) for label in range(model.null_label)])
     if torch.allclose(answers, answers[:1].expand_as(answers), atol=1e-5):
