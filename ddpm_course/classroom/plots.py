@@ -81,7 +81,7 @@ def digit_grid(images, row_labels: Sequence[object] | None = None, column_labels
         y, x = i // columns * (height + 1), i % columns * (width + 1)
         canvas[y : y + height, x : x + width] = tile if tile.ndim == 3 else tile[..., None]
     zoom = max(1, min(5 if rows <= 2 else 3, WIDTH // canvas.shape[1]))
-    left = 14 + max((7 * len(str(label)) for label in row_labels or []), default=-8)
+    left = 14 + max((8 * len(str(label)) + 4 for label in row_labels or []), default=-8)
     top = 6 + 22 * (column_labels is not None) + 26 * (title is not None)
     figure, (axes,) = _exact([(canvas.shape[1] * zoom, canvas.shape[0] * zoom)], left, top)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
