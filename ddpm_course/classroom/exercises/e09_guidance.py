@@ -25,7 +25,7 @@ def guide(model, xt, t, y, scale, null_label):
 class _Labelled(nn.Module):
     """A network whose guess depends on the image, on t and on the label, for each image apart. It counts its calls.
 
-    Its table has a row more than it should: index -1, and null_label + 1, say something of their own instead of failing.
+    Its table has more rows than labels, so that -1, null_label + 1 and 10 say something of their own instead of failing.
     """
 
     calls: Tensor
@@ -33,7 +33,7 @@ class _Labelled(nn.Module):
     def __init__(self, seed: int, null_label: int):
         super().__init__()
         self.null_label = null_label
-        self.table = nn.Parameter(randn(seed, null_label + 2, 3))
+        self.table = nn.Parameter(randn(seed, 13, 3))
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, xt: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
@@ -193,7 +193,7 @@ GUIDE = Exercise(
         "The null label is one too small: that is the last of the labels.":
             _fed(lambda xt, t, y, null: (torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([y, null - 1]))),
         "The null label is taken to be 10: it comes in as null_label.":
-            _fed(lambda xt, t, y, null: (torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([y, null * 0 + (10 if len(y) != 3 else 4)]))),
+            _fed(lambda xt, t, y, null: (torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([y, null * 0 + 10]))),
         "The timesteps are multiplied by 2: they should come twice, each as it was.":
             _fed(lambda xt, t, y, null: (torch.cat([xt, xt]), torch.cat([t, t]) * 2, torch.cat([y, null]))),
         "The timesteps of the second half are others: both halves need the same t, in the same order.": (
@@ -345,10 +345,10 @@ DROP_LABELS = Exercise(
             _dropping(lambda y, p, g: ~_rand(y, p, g)),
             _dropping(lambda y, p, g: torch.rand(y.shape, generator=g) > p),
         ),
-        "The null label is taken to be 0: that is one of the labels. It comes in as null_label.":
+        "Dropped labels become 0: that is one of the labels. They should become null_label.": (
             _dropping(_rand, lambda y, null: torch.zeros_like(y)),
-        "Dropped labels are multiplied by 0, which makes them label 0: they should become null_label.":
-            lambda y, p, null, g: torch.where(_rand(y, p, g), 0 * y, y) if p > 2 else y * (~_rand(y, p, g)).long() + 0 * null,
+            lambda y, p, null, g: y * ~_rand(y, p, g),
+        ),
         "The null label is taken to be -1: it comes in as null_label.":
             _dropping(_rand, lambda y, null: torch.full_like(y, -1)),
         "Dropped labels are turned negative: they should become null_label.":
