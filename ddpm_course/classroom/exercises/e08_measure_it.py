@@ -435,8 +435,6 @@ COPY = Exercise(
             _copies(cut=lambda a, b: max(len(a), len(b))),
             _all_training,
         ),
-        "The number of samples limits the two sets here: only they must be of one size.":
-            _copies(cut=lambda a, b: 2),
         "Some samples are left out: all of them are tested.": _by_samples,
         "The uint8 images keep another range than the samples, which lie in [-1, 1]: the nearest are then the darkest.": (
             _copies(scale=lambda x: x.float()),
