@@ -242,7 +242,7 @@ def _loss_reaches_the_model(fn) -> str | None:
 LABEL_LOSS = Exercise(
     label_loss,
     hints=(
-        "Three parts: which label each image's model is told, the jump of notebook 01, and the error of the guessed image.",
+        "Three parts: the label that is told of each image, the jump of notebook 01, the error of the guess.",
         "torch.where chooses image by image between two values. The model takes the noisy images, their times, and the labels told.",
     ),
     cases=_loss_cases,
