@@ -24,11 +24,11 @@ import run_sheets
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_run import code_cells, digest, execute, own_source, reading_seconds, sha, tags
+from notebook_run import code_cells, digest, execute, own_source, reading_seconds, run_seconds, sha, tags
 
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"spine", "title-picture", "exercise", "check", "hide-input",
-        "raises-exception", "nbval-check-output", "nbval-ignore-output", "nbval-skip"}
+        "waits", "raises-exception", "nbval-check-output", "nbval-ignore-output", "nbval-skip"}
 TABLE = re.compile(r"(?<=<!-- built by tools/build_notebooks.py -->\n).*?(?=<!-- end -->)", re.DOTALL)
 NUMBERS = {1: "one CPU core", 2: "two CPU cores", 4: "four CPU cores", 8: "eight CPU cores"}
 
@@ -79,7 +79,7 @@ class Source:
         words = {"badges": f"{self.badge(self.reading if reading else self.learning)} · {other}",
                  "machine": NUMBERS.get(record.cores, f"{record.cores} CPU cores"),
                  "minutes_run": minutes(sum(record.seconds.values())), "minutes_read": minutes(reading_seconds(cells)),
-                 "minutes_spine": minutes(reading_seconds(spine) + sum(record.seconds.get(cell.id, 0) for cell in spine))}
+                 "minutes_spine": minutes(reading_seconds(spine) + run_seconds(spine, record.seconds))}
         for cell in cells:
             if cell.cell_type == "markdown":
                 if unknown := {*re.findall(r"\{\{(\w+)\}\}", cell.source)} - {*words}:

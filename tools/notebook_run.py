@@ -122,3 +122,8 @@ def reading_seconds(cells: list[NotebookNode]) -> float:
     exercises = sum("exercise" in tags(cell) for cell in cells)
     questions = sum(own_source(cell).count("predict(") + 4 * own_source(cell).count("quiz(") for cell in code_cells({"cells": cells}))
     return 60 * (words / WORDS_A_MINUTE + lines / CODE_LINES_A_MINUTE + 3 * exercises + questions / 2)
+
+
+def run_seconds(cells: list[NotebookNode], seconds: dict[str, float]) -> float:
+    """How long the cells ran. One tagged `waits` is left out: it waits for what runs beside, while the learner reads."""
+    return sum(seconds.get(cell.id, 0.0) for cell in cells if "waits" not in tags(cell))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from notebook_run import code_cells, own_source, reading_seconds, tags
+from notebook_run import code_cells, own_source, reading_seconds, run_seconds, tags
 
 from ddpm_course.classroom.exercises import EXERCISES
 from ddpm_course.classroom.questions import LETTERS, Question, find
@@ -76,7 +76,7 @@ def sections(name: str, cells: list, seconds: dict[str, float]) -> Iterator[Sect
         heading = re.match(r"##? (.+)", cell.source) if cell is not None and cell.cell_type == "markdown" else None
         if part and (heading or cell is None):
             code = "\n".join(own_source(c) for c in part if c.cell_type == "code")
-            run = sum(seconds.get(c.id, 0.0) for c in part)
+            run = run_seconds(part, seconds)
             exercises = [exercise for exercise in EXERCISES if re.search(rf"^def {exercise}\(", code, re.MULTILINE)]
             asks = [numbers[id] for id in ASKS.findall(code)]
             yield Section(title, (reading_seconds(part) + run) / 60, asks, exercises, run / 60)

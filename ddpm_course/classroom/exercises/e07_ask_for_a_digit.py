@@ -69,7 +69,7 @@ ADD_LABEL = Exercise(
     mistakes={
         "The label is ignored: what comes out is the time alone.": lambda emb, table, y: emb,
         "The time is lost: the row belongs on top of `emb`.": lambda emb, table, y: table[y],
-        "The row is subtracted, as if labels were masked with -1: here it is added.": (
+        "One of the two is subtracted: here time and label are added.": (
             _row(lambda table, y: -table[y]),
             lambda emb, table, y: table[y] - emb,
         ),
@@ -134,7 +134,7 @@ ADD_LABEL = Exercise(
             lambda emb, table, y: (emb + table[y]) / 2**0.5,
             lambda emb, table, y: emb + table[y] / 10,
         ),
-        "The sum gets an activation: that comes later, in the network.": (
+        "A SiLU or ReLU comes in: that is for later, in the network.": (
             lambda emb, table, y: F.silu(emb + table[y]),
             lambda emb, table, y: F.relu(emb + table[y]),
             lambda emb, table, y: emb + F.silu(table[y]),
@@ -438,8 +438,8 @@ USES_LABEL = Exercise(
     uses_label,
     hints=(
         "Two experiments. First: keep xt and t, change the label alone, and compare the answers. Second: ask the answers for a gradient.",
-        "Give all images label 0, then 1, and so on. For the second, torch.autograd.grad with allow_unused returns None "
-        "where no way leads to the table.",
+        "Give all images label 0, then 1, and so on. For the second experiment, torch.autograd.grad with allow_unused returns None "
+        "where no way leads to the table. It raises an error for a table that takes no gradient.",
     ),
     cases=_told_cases,
     mistakes={

@@ -94,18 +94,18 @@ def _parts(p: float, n: float, *, z: float = 1.96, top: float | None = None, div
 ACCURACY = Exercise(
     accuracy_interval,
     hints=(
-        "First the share p: where the largest logit of a row stands is what the judge reads. Then centre, then half the width.",
+        "First the share p: the place of the largest number in a row is the judge's reading. Then centre, then half the width.",
         "n is the number of images, z is 1.96. The same divisor stands under the centre and under the half width.",
     ),
     cases=_accuracy_cases,
     variants=("float64", "non-contiguous"),
     mistakes={
-        "This is the usual interval, share ± 1.96 standard errors: where all images are read as asked, its width is 0.": (
+        "This is the usual interval, p ± 1.96 √(p(1 - p)/n): where all images are read as asked, its width is 0.": (
             _built(_usual),
             _built(lambda p, n: (max(0.0, _usual(p, n)[0]), min(1.0, _usual(p, n)[1]))),
             _built(lambda p, n: _usual(p, n, ddof=1)),
         ),
-        "This is share ± one standard error: it has no width where all are right, and elsewhere holds 68 % at best.":
+        "This is p ± √(p(1 - p)/n): it has no width where all are right, and elsewhere holds the true rate only about 68 times in 100.":
             _built(lambda p, n: _usual(p, n, 1.0)),
         "The shares are in percent: they should lie in 0 to 1.": (
             _interval(order=lambda p, low, high: (100 * p, 100 * low, 100 * high)),
@@ -305,7 +305,7 @@ KERNEL = Exercise(
             _kernel(lambda x, y: (x @ y.mT + 1) ** 3),
         "The kernel divides the wrong thing by D: only x·y, and not the 1.":
             _kernel(lambda x, y: ((x @ y.mT + 1) / x.shape[-1]) ** 3),
-        "The kernel divides by √D, as attention does: here it is D.":
+        "The kernel divides by √D: here it is D.":
             _kernel(lambda x, y: (x @ y.mT / x.shape[-1] ** 0.5 + 1) ** 3),
         "The kernel divides by the number of images: D is the number of features.":
             _kernel(lambda x, y: (x @ y.mT / len(x) + 1) ** 3),
@@ -486,7 +486,7 @@ COPY = Exercise(
         "The share is measured from one half: return the share itself.": _copies(judge=lambda t, h: (t < h).float().mean() - 0.5),
         "The yardstick is the distance of held-out images to training images: here a sample's own two distances are compared.":
             _real_against_real,
-        "The share of samples nearer than a number typed by hand: how near is near depends on the data, so compare with held-out images.": (
+        "This counts samples nearer than a number typed by hand. How near is near depends on the data: compare with held-out images.": (
             *(_copies(judge=lambda t, h, limit=limit: (t < limit).float().mean()) for limit in (0.1, 0.5, 1.0, 1.5, 2.0)),
         ),
     },
