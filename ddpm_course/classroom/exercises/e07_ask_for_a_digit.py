@@ -460,9 +460,9 @@ USES_LABEL = Exercise(
         "It looks at the gradient alone: a network may read the table and still ignore the label.":
             lambda model, xt, t: "learned" if _reached(model, _answers(model, xt, t)) else "ignored",
         "Only two labels are compared: a network may tell apart only some of them.": (
-            _verdict(lambda *given: _differ(_answers(*given, [0, 1]))),
+            _verdict(lambda model, xt, t: _differ(_answers(model, xt, t, [0, 1]))),
             _verdict(lambda model, xt, t: _differ(_answers(model, xt, t, [0, model.null_label - 1]))),
-            _verdict(lambda *given: _differ(_answers(*given, [1, 2]))),
+            _verdict(lambda model, xt, t: _differ(_answers(model, xt, t, [1, 2]))),
         ),
         "The last label is left out: K labels are 0 to K-1.":
             _verdict(lambda model, xt, t: _differ(_answers(model, xt, t, range(model.null_label - 1)))),

@@ -125,7 +125,8 @@ def _call_of_each_image(model, xt, t, y, scale, null_label):
 GUIDE = Exercise(
     guide,
     hints=(
-        "Join the images to themselves, and the timesteps too. Join the labels to as many null labels. Ask once, then take the answer apart.",
+        "Join the images to themselves, and the timesteps too. Join the labels to as many null labels. Ask once, "
+        "then take the answer apart.",
         "`torch.cat` joins, `torch.full_like` makes the null labels, `chunk` takes apart. What goes in first comes out first.",
     ),
     cases=_guide_cases,
