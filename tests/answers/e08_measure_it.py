@@ -201,5 +201,5 @@ WRONG = {
         "    near = [torch.cdist(samples.flatten(1), images[:n].float().flatten(1)).min(1).values\n"
         "            for images in (training, held_out)]\n"
         "    return (near[0] < near[1]).float().mean()",
-        "bring them to one range"),
+        "keep another range than the samples"),
 }

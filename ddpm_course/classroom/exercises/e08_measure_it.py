@@ -105,7 +105,7 @@ ACCURACY = Exercise(
             _built(lambda p, n: (max(0.0, _usual(p, n)[0]), min(1.0, _usual(p, n)[1]))),
             _built(lambda p, n: _usual(p, n, ddof=1)),
         ),
-        "This is p ± √(p(1 - p)/n): it has no width where all are right, and elsewhere holds the true rate only about 68 times in 100.":
+        "This is the usual interval with one standard deviation: no width where all are right, elsewhere it holds about 68 times in 100.":
             _built(lambda p, n: _usual(p, n, 1.0)),
         "The shares are in percent: they should lie in 0 to 1.": (
             _interval(order=lambda p, low, high: (100 * p, 100 * low, 100 * high)),
