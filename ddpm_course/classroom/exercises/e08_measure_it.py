@@ -100,7 +100,7 @@ ACCURACY = Exercise(
     cases=_accuracy_cases,
     variants=("float64", "non-contiguous"),
     mistakes={
-        "This is the usual interval, p ± 1.96 √(p(1 - p)/n): where all images are read as asked, its width is 0.": (
+        "This is the usual interval of school books: where all images are read as asked, its width is 0.": (
             _built(_usual),
             _built(lambda p, n: (max(0.0, _usual(p, n)[0]), min(1.0, _usual(p, n)[1]))),
             _built(lambda p, n: _usual(p, n, ddof=1)),
