@@ -105,7 +105,15 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path):
     assert (tmp_path / "state.safetensors").stat().st_mtime_ns == before
 
 
-def test_the_stop_button_leaves_the_wait_and_not_the_training(tmp_path):
+@pytest.fixture
+def kernels_sigint():
+    """SIGINT as a kernel handles it; a worker of pytest-xdist ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_stop_button_leaves_the_wait_and_not_the_training(tmp_path, kernels_sigint):
     training = start(tmp_path, images=LONG)
     until(lambda: training.record is not None)
     threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
