@@ -94,7 +94,7 @@ def make(tmp_path):
     """Run make on a copy of the Makefile, with only these programs to be found as Pythons."""
     program = shutil.which("make")
     if program is None:
-        pytest.skip("make is not installed")
+        pytest.skip("make is not installed")  # as on Windows, where the commands are typed without it
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "bin").mkdir()

@@ -15,19 +15,14 @@ import types
 from pathlib import Path
 from types import SimpleNamespace
 
+import build_notebooks
+import nbformat
+import notebook_run
 import pytest
-
-nbformat = pytest.importorskip("nbformat")
-pytest.importorskip("jupytext")
-pytest.importorskip("nbclient")
+import run_sheets
+from build_notebooks import Source, SourceError, build, code_cells, tags
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-import build_notebooks  # noqa: E402
-import notebook_run  # noqa: E402
-import run_sheets  # noqa: E402
-from build_notebooks import Source, SourceError, build, code_cells, tags  # noqa: E402
-
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.md"))
 EDITIONS = [path for source in SOURCES
             for path in (ROOT / "notebooks" / f"{source.stem}.ipynb", ROOT / "notebooks" / "solutions" / f"{source.stem}.ipynb")]

@@ -77,7 +77,7 @@ def test_orthogonalized_keeps_the_singular_vectors_and_evens_the_values(shape):
 @pytest.mark.parametrize("shape", [(24, 24), (64, 16), (16, 64)])
 def test_muon_equals_torchs(shape):
     if not hasattr(torch.optim, "Muon"):
-        pytest.skip("this torch has no Muon")
+        pytest.skip("this torch has no Muon")  # it came with torch 2.9; older ones have nothing to compare with
     ours, theirs = (nn.Parameter(randn(*shape)) for _ in range(2))
     start = ours.detach().clone()
     optimizers = [Muon([ours], lr=0.02), torch.optim.Muon([theirs], lr=0.02, weight_decay=0.0, momentum=0.95, nesterov=True)]

@@ -4,20 +4,13 @@ import builtins
 import dis
 import inspect
 import re
-import sys
 import types
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("nbformat")
-pytest.importorskip("jupytext")
-pytest.importorskip("nbclient")
+from build_notebooks import Source, code_cells, tags
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-from build_notebooks import Source, code_cells, tags  # noqa: E402
-
 SOURCES = sorted((ROOT / "notebooks" / "src").glob("*.md"))
 
 

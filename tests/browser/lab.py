@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+from notebook_run import environment, learners_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -73,9 +74,6 @@ def _kind(node):
 @contextlib.contextmanager
 def jupyterlab(notebooks, home):
     """Serve a copy of these notebooks from the folder `home`, in fast mode, with an empty cache; yields an address with a gap {0}."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    from notebook_run import environment, learners_cache
-
     for path in notebooks:
         shutil.copy(path, home)
     for name, text in SETTINGS.items():

@@ -130,7 +130,7 @@ def recursion(x0, t, noise, alpha_bar):
     (lambda *args: RIGHT(*args).to_sparse(), ""),
     (lambda *args: RIGHT(*args) + 0.05, "off by up to 0.05"),
     (lambda x0, t, noise, alpha_bar: RIGHT(x0, t * 0 + 3, noise, alpha_bar), "`t` has no effect"),
-    (lambda x0, t, noise, alpha_bar: RIGHT(x0, t, noise, missing), "NameError"),  # noqa: F821
+    (lambda x0, t, noise, alpha_bar: RIGHT(x0, t, noise, missing), "NameError"),  # noqa: F821 (the undefined name is the case)
     (lambda x0, t, noise, alpha_bar: alpha_bar.sqrt() * x0, "Line "),
     (torch.cumprod, ""),
     (torch.nn.Linear, ""),
