@@ -55,42 +55,6 @@ def in_tensors(x, x0, at, as_, noise, eta):
     return s.sqrt() * x0 + (1 - s - var).clamp(min=0).sqrt() * eps + var.sqrt() * noise
 
 
-def pairs_by_loop(T, n):
-    out, t = [], T - 1
-    for k in range(1, n + 1):
-        s = round(T - k * T / n) - 1
-        out.append((t, s))
-        t = s
-    return out
-
-
-def pairs_by_numpy(T, n):
-    stops = np.round(np.linspace(T, 0, n + 1)).astype(int) - 1
-    return [[int(t), int(s)] for t, s in zip(stops, stops[1:], strict=False)]
-
-
-def pairs_by_torch(T, n):
-    stops = (torch.linspace(T, 0, n + 1, dtype=torch.float64).round().long() - 1).tolist()
-    return [*zip(stops, stops[1:], strict=False)]
-
-
-def visits_and_the_end(T, n):
-    visits = [round(T - i * T / n) - 1 for i in range(n)]
-    return [(t, s) for t, s in zip(visits, visits[1:] + [-1], strict=True)]
-
-
-def half_up(T, n):
-    def stop(k):
-        return math.floor(T - k * T / n + 0.5) - 1
-
-    return [(stop(k), stop(k + 1)) for k in range(n)]
-
-
-def from_below(T, n):
-    stops = [round(k * T / n) - 1 for k in range(n, -1, -1)]
-    return list(zip(stops, stops[1:], strict=False))
-
-
 def by_python_log(x0, before, ab, at, as_):
     if as_ >= 1:
         return x0.clone()
@@ -171,7 +135,6 @@ def by_try(table, least, most):
 
 RIGHT = {
     "ddim_step": [with_the_package, by_math, last_apart, as_a_ratio_of_widths, image_by_image, in_tensors],
-    "short_walk": [pairs_by_loop, pairs_by_numpy, pairs_by_torch, visits_and_the_end, half_up, from_below],
     "extrapolate": [by_python_log, by_half_log_snr, by_a_line, by_lerp, by_where],
     "cheapest": [sorted_by_time, by_loop, by_tuples, by_filter, by_numpy, by_try],
 }
@@ -184,11 +147,6 @@ WRONG = {
         "    variance = eta**2 * (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)\n"
         "    return alpha_bar_s**0.5 * x0 + (1 - alpha_bar_s - variance)**0.5 * eps + variance**0.5 * noise",
         "beside the unclipped guess"),
-    "short_walk": (
-        "def short_walk(T, n):\n"
-        "    visits = [round(T - k * T / n) - 1 for k in range(n)]\n"
-        "    return list(zip(visits, visits[1:]))",
-        "does not end at the clean image"),
     "extrapolate": (
         "def extrapolate(x0, x0_before, alpha_bar_before, alpha_bar_t, alpha_bar_s):\n"
         "    b, t, s = torch.tensor([alpha_bar_before, alpha_bar_t, alpha_bar_s]).logit()\n"

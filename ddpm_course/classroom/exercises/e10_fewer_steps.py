@@ -1,9 +1,8 @@
-"""Exercises of notebook 10: a step that keeps its noise, the stops of a short walk, a guess carried forward, the cheapest way."""
+"""Exercises of notebook 10: a step that keeps its noise, a guess carried forward, the cheapest way that is good enough."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -189,122 +188,6 @@ DDIM_STEP = Exercise(
             _moved(new=lambda t, s, var: -(var**0.5)),
         "The guess comes back as it is: only on the last step is it all.":
             lambda x, x0, t, s, noise, eta: x0.clamp(-1, 1),
-    },
-)
-
-
-def short_walk(T, n):
-    """The steps of a walk of n steps, each as (t, s): from timestep t to timestep s.
-
-    Stop k = 0, 1, ..., n lies at T - 1 - k·T/n, rounded: the first at T-1, the last at -1, the clean image.
-    T: number of timesteps, 0 to T-1; n: 1 to T. Returns a list of n pairs of whole numbers.
-    """
-    stops = [round(T - k * T / n) - 1 for k in range(n + 1)]
-    return list(zip(stops[:-1], stops[1:]))
-
-
-def _walk_cases(seed: int) -> list[Case]:
-    odd = [7, 9, 11, 13, 17][seed % 5]
-    return [
-        Case("10 of 1000 timesteps", (1000, 10)),
-        Case(f"{odd} of 1000 timesteps, which does not divide them", (1000, odd)),
-        Case("100 timesteps in 6 steps", (100, 6)),
-        Case("a single step", (50, 1)),
-        Case("every timestep of 12", (12, 12)),
-    ]
-
-
-def _steps(stops: Callable[[int, int], Any]) -> Callable:
-    """A walk by other stops, from each to the next."""
-    def wrong(T, n):
-        found = [int(stop) for stop in stops(T, n)]
-        return list(zip(found, found[1:], strict=False))
-    return wrong
-
-
-def _pairs(T: int, n: int) -> list[tuple[int, int]]:
-    return short_walk(T, n)
-
-
-def _line(low: int, T: int, n: int) -> list[int]:
-    """n timesteps on a line from T-1 down to low."""
-    return [T - 1] if n == 1 else [round(T - 1 - i * (T - 1 - low) / (n - 1)) for i in range(n)]
-
-
-SHORT_WALK = Exercise(
-    short_walk,
-    hints=(
-        "First a list of the stops, one more than there are steps. Then each stop beside the one after it.",
-        "`range` counts the stops, `round` makes them whole. `zip` pairs a list with the same list from its second entry on.",
-    ),
-    cases=_walk_cases,
-    variants=(),
-    mistakes={
-        "It does not end at the clean image: from the last visit there is one more step, to -1.":
-            lambda T, n: _pairs(T, n)[:-1],
-        "It ends at 0, the least noisy level: the clean image is -1.": (
-            lambda T, n: [(t, max(s, 0)) for t, s in _pairs(T, n)],
-            _steps(lambda T, n: [round(T - 1 - k * (T - 1) / n) for k in range(n + 1)]),
-            _steps(lambda T, n: [*_line(0, T, n), 0]),
-        ),
-        "The last pair leads from 0 to 0: as in a published program, it stands still where the clean image should be reached.":
-            lambda T, n: [*_pairs(T, n)[:-1], (0, 0)],
-        "It never visits T-1: the walk starts in pure noise, and so should its first timestep.": (
-            _steps(lambda T, n: [*[i * (T // n) for i in reversed(range(n))], -1]),
-            _steps(lambda T, n: [*[round(i * T / n) for i in reversed(range(n))], -1]),
-            _steps(lambda T, n: [*[i * (T // n) + 1 for i in reversed(range(n))], -1]),
-        ),
-        "It visits 0 before the end: the stops fall evenly from T-1 to -1, so the last visit lies one stride above -1.":
-            _steps(lambda T, n: [*_line(0, T, n), -1]),
-        "It starts at T: timesteps are counted from 0, so the last is T-1.": (
-            _steps(lambda T, n: [round(T - k * T / n) for k in range(n + 1)]),
-            _steps(lambda T, n: [*[round(T - k * T / n) for k in range(n)], -1]),
-            _steps(lambda T, n: [T, *[round(T - k * T / n) - 1 for k in range(1, n + 1)]]),
-        ),
-        "s is always t - 1: the levels between are skipped here, so s is the next stop.":
-            lambda T, n: [(t, t - 1) for t, _ in _pairs(T, n)],
-        "s is t less a whole stride, T // n: where n does not divide T, that is not the next visit.": (
-            lambda T, n: [(t, t - T // n) for t, _ in _pairs(T, n)],
-            lambda T, n: [(t, max(t - T // n, -1)) for t, _ in _pairs(T, n)],
-            lambda T, n: [(t, t - T // n if t >= T // n else -1) for t, _ in _pairs(T, n)],
-        ),
-        "The stride is rounded before it is multiplied: the errors add up, so round each stop.": (
-            _steps(lambda T, n: [T - 1 - k * (T // n) for k in range(n + 1)]),
-            _steps(lambda T, n: [*[T - 1 - k * (T // n) for k in range(n)], -1]),
-            _steps(lambda T, n: [T - 1 - k * round(T / n) for k in range(n + 1)]),
-            _steps(lambda T, n: [*[T - 1 - k * round(T / n) for k in range(n)], -1]),
-            _steps(lambda T, n: list(range(T - 1, -2, -(T // n)))),
-            _steps(lambda T, n: [*range(T - 1, -1, -(T // n)), -1]),
-        ),
-        "The stops are cut off, not rounded.": (
-            _steps(lambda T, n: [int(T - k * T / n) - 1 for k in range(n + 1)]),
-            _steps(lambda T, n: [-1 if k == n else int(T - 1 - k * T / n) for k in range(n + 1)]),
-            _steps(lambda T, n: [-(-(n - k) * T // n) - 1 for k in range(n + 1)]),
-        ),
-        "The walk is the wrong way round: it falls from T-1.": (
-            lambda T, n: _pairs(T, n)[::-1],
-            lambda T, n: [(s, t) for t, s in _pairs(T, n)][::-1],
-        ),
-        "Each pair is the wrong way round: first t, then s.": lambda T, n: [(s, t) for t, s in _pairs(T, n)],
-        "There is one step too few: count the steps, not the stops.": (
-            _steps(lambda T, n: [round(T - 1 - k * T / (n - 1)) if n > 1 else -1 for k in range(n)]),
-            _steps(lambda T, n: _line(-1, T, n)),
-        ),
-        "There is one step too many: count the steps, not the stops.": (
-            _steps(lambda T, n: [round(T - k * T / (n + 1)) - 1 for k in range(n + 2)]),
-            lambda T, n: [*_pairs(T, n), (-1, -1)],
-        ),
-        "These are stops: pairs were asked for, each stop beside the next.": (
-            lambda T, n: [t for t, _ in _pairs(T, n)],
-            lambda T, n: [*[t for t, _ in _pairs(T, n)], -1],
-        ),
-        "The stops are fractions: round them.":
-            lambda T, n: [(T - 1 - k * T / n, T - 1 - (k + 1) * T / n) for k in range(n)],
-        "Every timestep is visited: n steps were asked for.": lambda T, n: [(t, t - 1) for t in range(T - 1, -1, -1)],
-        "These are the first n timesteps or the last n ones: the stops should be spread over all.": (
-            lambda T, n: [(t, t - 1) for t in range(n - 1, -1, -1)],
-            lambda T, n: [(t, t - 1) for t in range(T - 1, T - 1 - n, -1)],
-        ),
     },
 )
 
@@ -518,4 +401,4 @@ CHEAPEST = Exercise(
     },
 )
 
-EXERCISES = (DDIM_STEP, SHORT_WALK, EXTRAPOLATE, CHEAPEST)
+EXERCISES = (DDIM_STEP, EXTRAPOLATE, CHEAPEST)
