@@ -83,8 +83,12 @@ RECIPES = {
             "cifar10-cpu",
             "small colour images by class, about two hours on two CPU cores",
             data="cifar10",
-            unet=dataclasses.replace(_CIFAR, channels=(64, 128), blocks=1, attention=(8,), patch=2, groups=4),
-            train=TrainConfig(images=1_500_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, flip=True, preview_images=100_000),
+            unet=dataclasses.replace(
+                _CIFAR, channels=(32, 64, 128), blocks=1, attention=(), patch=2, groups=2, conditioning="scale-shift",
+            ),
+            train=TrainConfig(
+                images=900_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, flip=True, preview_images=9_000
+            ),
         ),
         Recipe(
             "cifar10-colab",

@@ -21,14 +21,15 @@ from ddpm_course.checkpoints import (
     model_card,
     read_tensors,
     save_model,
+    shipped_names,
     write_json,
     write_tensors,
 )
-from ddpm_course.metrics import Judge
+from ddpm_course.judge import Judge
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
 
-NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+NAMES = shipped_names()
 
 
 @pytest.fixture
@@ -66,6 +67,25 @@ def test_float16_halves_the_file_and_comes_back_as_float32(saved, tmp_path):
     for a, b in zip(model.parameters(), loaded.parameters(), strict=True):
         torch.testing.assert_close(b, a, rtol=2**-10, atol=1e-7)
     torch.testing.assert_close(output(loaded), output(model), rtol=0.02, atol=0.02)
+
+
+def test_large_weights_lie_in_several_files(saved, tmp_path):
+    _, model, diffusion = saved
+    path, largest = tmp_path / "large.safetensors", 20_000
+    save_model(path, model, model_card(model, diffusion), largest=largest)
+    files = sorted(tmp_path.glob("large*.safetensors"))
+    assert len(files) == read_tensors(path)[1]["files"] > 2
+    biggest = max(tensor.nbytes for tensor in model.state_dict().values())
+    assert all(file.stat().st_size < max(largest, biggest) + 20_000 for file in files)
+    assert torch.equal(output(model), output(load_checkpoint(path).model))
+    other = tmp_path / "other.safetensors"
+    save_model(other, model, {**model_card(model, diffusion), "seed": 1}, largest=largest)
+    other.with_suffix(".part1.safetensors").replace(path.with_suffix(".part1.safetensors"))
+    with pytest.raises(CheckpointError, match=r"large\.part1\.safetensors does not belong to .*fetch both again"):
+        load_checkpoint(path)
+    path.with_suffix(".part1.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"No checkpoint at .*large\.part1"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
