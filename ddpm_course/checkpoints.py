@@ -130,6 +130,26 @@ def load_checkpoint(name_or_path: str | Path) -> Loaded:
     return Loaded(model.eval(), diffusion, card)
 
 
+def load_previews(name_or_path: str | Path) -> dict[int, Tensor]:
+    """The grids of samples kept while a model was trained, always from the same noise: {images seen: uint8 (N, C, H, W)}.
+
+    name_or_path: a shipped model, or a run's folder. Images stand row by row, a column a label. CheckpointError where none were kept.
+    """
+    from torchvision.io import read_image
+
+    path = _find(name_or_path)
+    size = _read_file(path)[1]["unet"]["image_size"]
+    folder = path.parent / ("previews" if Path(name_or_path).is_dir() else f"{path.stem}-previews")
+    found = {}
+    for file in sorted(folder.glob("*.png")):
+        grid = read_image(str(file))[:, 1:, 1:]  # a line of one pixel surrounds each image
+        tiles = grid.unfold(1, size + 1, size + 1).unfold(2, size + 1, size + 1)[..., :size, :size]
+        found[int(file.stem)] = tiles.permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
+    if not found:
+        raise CheckpointError(f"No previews in {folder}: train with preview_images above 0.")
+    return found
+
+
 def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
     """load_state_dict, with one clear sentence where names or shapes do not fit."""
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -10,7 +10,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import SMALL, build, randn, run
+from tiny import SMALL, TRAIN, build, randn, run
 
 from ddpm_course import checkpoints
 from ddpm_course.checkpoints import (
@@ -18,6 +18,7 @@ from ddpm_course.checkpoints import (
     CheckpointError,
     load_checkpoint,
     load_judge,
+    load_previews,
     model_card,
     read_tensors,
     save_model,
@@ -25,6 +26,7 @@ from ddpm_course.checkpoints import (
     write_json,
     write_tensors,
 )
+from ddpm_course.data import to_uint8
 from ddpm_course.judge import Judge
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
@@ -124,6 +126,20 @@ def test_folder_of_a_run_and_its_state_give_the_average(tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in result.model.state_dict().items())
     state = load_file(tmp_path / "state.safetensors")
     assert any(not torch.equal(loaded[name], state[f"model.{name}"]) for name in loaded)
+
+
+def test_previews_come_back_as_images(tmp_path):
+    """The last preview is what the averaged weights of the end draw, image by image."""
+    result = run(tmp_path, images=96, preview_images=32, log_images=16)
+    previews = load_previews(tmp_path)
+    assert list(previews) == [32, 64, 96]
+    drawn = to_uint8(sample(build()[1], result.model, labels=torch.arange(40) % 10, seed=TRAIN.seed))
+    last = previews[96]
+    assert last.dtype == torch.uint8
+    assert torch.equal(last, drawn.expand(last.shape))
+    run(tmp_path / "without", images=32)
+    with pytest.raises(CheckpointError, match="No previews in .*preview_images above 0"):
+        load_previews(tmp_path / "without")
 
 
 # --- what cannot be read ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ddpm_course.metrics import evaluate
 from ddpm_course.sampling import sample
 
 STEPS = 25
+SHARES = (0.01, 0.1, 1.0)  # of the training, whose previews are shipped
 LARGEST = 14 * 2**20  # bytes in one file: larger ones are refused by some hosts
 
 
@@ -35,6 +37,11 @@ def main() -> None:
     path = SHIPPED / f"{arguments.name}.safetensors"
     card = {**trained.card, "data": {**trained.card["data"], "source": trained.card["data"]["source"].split(", ")[0]}}
     save_model(path, trained.model, card, torch.float16, LARGEST)
+    kept = {int(file.stem): file for file in (arguments.run / "previews").glob("*.png")}
+    for share in SHARES if kept else ():
+        file = kept[min(kept, key=lambda images: abs(images - share * card["images_seen"]))]
+        (SHIPPED / f"{arguments.name}-previews").mkdir(exist_ok=True)
+        shutil.copy(file, SHIPPED / f"{arguments.name}-previews" / file.name)
 
     loaded = load_checkpoint(path)  # what is measured is what is shipped
     judge, _ = load_judge(f"judge-{arguments.data}")
