@@ -244,10 +244,11 @@ def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple
 
 @_styled
 def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
-         limits: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+         limits: tuple[float, float] | None = None, names: Sequence[object] | None = None, title: str | None = None,
+         alt: str | None = None) -> Picture:
     """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
 
-    label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
+    names: of the rows and the columns of a square matrix; then row 0 stands at the top. label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
     """
     figure, grid = _figure(6.4, 3.6)
     array = _array(matrix)
@@ -256,6 +257,10 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
                               cmap="cividis" if low >= 0 or high <= 0 else "RdBu_r")
     grid[0][0].set(xlabel=xlabel, ylabel=ylabel)
     grid[0][0].grid(False)
+    if names is not None:
+        grid[0][0].set_xticks(range(len(array)), map(str, names), rotation=40, ha="right")
+        grid[0][0].set_yticks(range(len(array)), map(str, names))
+        grid[0][0].invert_yaxis()
     figure.colorbar(shown, ax=grid[0][0], label=label)
     return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
 
