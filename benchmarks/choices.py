@@ -60,7 +60,6 @@ def variants(base: Recipe) -> dict[str, Recipe]:
         "timesteps not stratified": training(stratify=False),
         "constant learning rate": training(lr_end=1.0),
         "average over 500 images": training(ema_images=500),
-        "average over a fifth": training(ema_images=-5),  # of the run: see `measure`
     }
     if base.data == "mnist":
         own = {
@@ -96,8 +95,8 @@ def trained(name: str, recipe: Recipe, data: ImageData, seconds: float, seed: in
     for _ in range(10):
         probe.step()
     images = int(seconds * 10 * config.batch_size / (time.process_time() - start))
-    average = images // -config.ema_images if config.ema_images < 0 else min(config.ema_images, images // 12)
-    config = dataclasses.replace(config, images=images, warmup_images=min(config.warmup_images, images // 10), ema_images=average)
+    config = dataclasses.replace(config, images=images, warmup_images=min(config.warmup_images, images // 10),
+                                 ema_images=min(config.ema_images, images // 12))
     trainer = Trainer(*recipe.build(seed), data, config, device)
     start = time.process_time()
     while trainer.seen < images // config.batch_size * config.batch_size:
@@ -136,7 +135,9 @@ def main() -> None:
     base = get_recipe(arguments.recipe)
     data = load_data("mnist5k" if base.data == "mnist" else base.data)
     for name, recipe in variants(base).items():
-        if (arguments.names and not any(name.startswith(wanted) for wanted in arguments.names)) or (name != "the recipe" and recipe == base):
+        if arguments.names and not any(name.startswith(wanted) for wanted in arguments.names):
+            continue
+        if name != "the recipe" and recipe == base:
             continue
         if arguments.train_only:
             print(trained(name, recipe, data, arguments.seconds, arguments.seed), flush=True)

@@ -248,7 +248,8 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
          alt: str | None = None) -> Picture:
     """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
 
-    names: of the rows and the columns of a square matrix; then row 0 stands at the top. label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
+    names: of the rows and the columns of a square matrix; then row 0 stands at the top. label: what the colours mean.
+    limits: the values at the ends of the colour bar; around 0, blue and red diverge.
     """
     figure, grid = _figure(6.4, 3.6)
     array = _array(matrix)

@@ -27,7 +27,7 @@ def cost_numpy(step_seconds, batch_size, images):
 
 def mirror_loop(x, which):
     out = []
-    for image, flag in zip(x, which):
+    for image, flag in zip(x, which, strict=True):
         out.append(image.flip(2) if flag else image)
     return torch.stack(out)
 
@@ -62,7 +62,7 @@ RIGHT = {
         mirror_in_a_copy,
         mirror_by_weights,
         mirror_by_index,
-        lambda x, which: torch.stack([functional.hflip(image) if flag else image for image, flag in zip(x, which.tolist())]),
+        lambda x, which: torch.stack([functional.hflip(image) if flag else image for image, flag in zip(x, which.tolist(), strict=True)]),
     ],
 }
 
