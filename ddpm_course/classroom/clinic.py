@@ -215,7 +215,10 @@ def narrow_chain(x0: Tensor, betas: Tensor, generator: torch.Generator) -> Tenso
 
 
 def ward(data: ImageData, batches: int) -> dict[str, Program]:
-    """The healthy programs and the six patients, F with each of its faults repaired too. A to D learn the face; E and F have a trained digit network."""
+    """Two healthy programs, the six patients, and F with one or the other of its faults repaired.
+
+    Those with the face have to learn it, in so many batches. Those with digits have a trained network.
+    """
     points, parts = face(4000, torch.Generator().manual_seed(0))
     plane = Program(points, parts, Diffusion(NoiseSchedule.linear(), "eps"), Guesser, batches, 100)
     loaded = load_checkpoint("mnist")
@@ -246,7 +249,7 @@ class Finding(NamedTuple):
 
 
 def first_visit(program: Program) -> Finding:
-    """How much of an image should be left where the walk starts from pure noise?"""
+    """Where the walk starts from pure noise, how much of an image is left at that level?"""
     first = program.visits(program.diffusion.schedule.T, program.steps)[0]
     left = float(program.diffusion.schedule.alpha_bar[first].sqrt())
     return Finding(left, left > 0.05, f"the walk starts at t = {first}, where {left:.0%} of an image is left")

@@ -269,7 +269,7 @@ def board(rows: Mapping[str, Mapping[str, tuple[str, bool]]], *, alt: str | None
     for i, fields in enumerate(rows.values()):
         for j, (words, marked) in enumerate(fields[column] for column in columns):
             axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, color="#B34A00" if marked else "#EEF3F6"))
-            axes.text(j, i, words, ha="center", va="center", fontsize=9, color="white" if marked else INK, weight="bold" if marked else None)
+            axes.text(j, i, words, ha="center", va="center", fontsize=9, **(dict(color="white", weight="bold") if marked else {}))
     axes.set_xticks(range(len(columns)), [column.replace(" ", "\n") for column in columns], fontsize=9)
     axes.set_yticks(range(len(rows)), [*rows])
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
