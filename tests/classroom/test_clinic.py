@@ -31,9 +31,9 @@ def test_each_test_is_ill_for_somebody():
 
 @pytest.mark.parametrize(("name", "fn", "words"), [
     ("drop_labels", clinic.sick_hide, "One draw decides"),
-    ("noise_step", lambda x, beta, noise: (1 - beta) ** 0.5 * x + beta * noise, "root"),
+    ("noise_step", lambda x, beta, noise: (1 - beta) ** 0.5 * x + beta * noise, "standard deviation"),
 ])
-def test_earlier_checks_name_the_fault_and_leave_the_record_alone(name, fn, words, monkeypatch):
+def test_earlier_checks_name_the_fault_and_leave_the_record_alone(name, fn, words):
     before = check.progress().rows
     verdict = clinic.consult(name, fn)
     assert verdict.status == "wrong" and words in verdict.message
