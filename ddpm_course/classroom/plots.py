@@ -267,6 +267,27 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
 
 
 @_styled
+def board(rows: Mapping[str, Mapping[str, tuple[str, bool]]], *, alt: str | None = None) -> Picture:
+    """A table as a picture: {row: {column: (words, marked)}}. Marked fields are dark, so that they are seen from afar."""
+    columns = [*next(iter(rows.values()))]
+    figure, grid = _figure(7.2, 1.2 + 0.34 * len(rows))
+    axes = grid[0][0]
+    for i, fields in enumerate(rows.values()):
+        for j, (words, marked) in enumerate(fields[column] for column in columns):
+            axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, color="#B34A00" if marked else "#EEF3F6"))
+            axes.text(j, i, words, ha="center", va="center", fontsize=9, **(dict(color="white", weight="bold") if marked else {}))
+    axes.set_xticks(range(len(columns)), [column.replace(" ", "\n") for column in columns], fontsize=9)
+    axes.set_yticks(range(len(rows)), [*rows])
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    marks = "; ".join(f"{row}: {_listed([column for column in columns if fields[column][1]]) or 'none'}" for row, fields in rows.items())
+    return _finish(figure, None, alt or f"A table of {len(rows)} rows and {len(columns)} columns. Marked: {marks}.")
+
+
+@_styled
 def ladder(rungs: Sequence[tuple[str, tuple[int, int], float]], skips: Sequence[tuple[int, int]] = (), *,
            ends: tuple[Any, Any] | None = None, alt: str | None = None) -> Picture:
     """A network as a ladder: a box for each part, as high as its maps and as wide as its channels are many; below, its cost.
