@@ -136,11 +136,12 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
 
 @_styled
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
-           log: str = "", ylim: tuple[float, float] | None = None, smooth: int = 1, images: Mapping[str, Any] | None = None,
-           title: str | None = None, alt: str | None = None) -> Picture:
+           log: str = "", ticks: tuple[Sequence[float], Sequence[float]] = ((), ()), ylim: tuple[float, float] | None = None,
+           smooth: int = 1, images: Mapping[str, Any] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
     """Curves over x, and measured points: those that bear a curve's name get its colour.
 
     x: numbers, or {name: numbers} where curves have their own. log: "x", "y" or "xy" for logarithmic axes.
+    ticks: the numbers that stand on the x axis, and on the y axis; none given, matplotlib chooses.
     smooth: each curve shows the means of so many values in turn, where the last of them stands.
     images: {title: image, or (N, C, H, W) as a square of images}, shown to the right, one above the other.
     """
@@ -166,6 +167,10 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
         label = f"{name}, measured" if name in ys else name
         axes.plot(_array(px), _array(py), "o", color=look[name][0], markeredgecolor="white", markersize=6, label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
+    for axis, numbers in zip((axes.xaxis, axes.yaxis), ticks, strict=True):
+        if len(numbers):
+            axis.set_ticks(numbers, [f"{number:g}" for number in numbers])
+            axis.set_ticks([], minor=True)
     if ylim:
         axes.set_ylim(*ylim)
     if len(names) > 1 or points:

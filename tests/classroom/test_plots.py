@@ -126,6 +126,12 @@ def test_points_have_their_curves_colour_and_lines_differ_without_colour():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("t", "value") and "mean goes from 0 to 4" in make()["curves"].alt
 
 
+def test_numbers_on_an_axis_are_those_given():
+    axes = plots.curves([1, 3, 5], {"a": [1, 20, 3]}, "x", "y", log="xy", ticks=([1, 3, 5], ())).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "3", "5"] and list(axes.get_xticks(minor=True)) == []
+    assert len(axes.get_yticks(minor=True)) > 3
+
+
 def test_pyplot_keeps_nothing():
     import matplotlib.pyplot
 
