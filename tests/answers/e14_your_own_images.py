@@ -98,7 +98,8 @@ def slerp_flat(a, b, w):
 
 
 def slerp_with_numbers(a, b, w):
-    cosine = float((a * b).sum()) / math.sqrt(float((a**2).sum()) * float((b**2).sum()))
+    u, v = a.detach(), b.detach()
+    cosine = float((u * v).sum()) / math.sqrt(float((u**2).sum()) * float((v**2).sum()))
     angle = math.acos(cosine)
     return math.sin((1 - w) * angle) / math.sin(angle) * a + math.sin(w * angle) / math.sin(angle) * b
 

@@ -30,10 +30,12 @@ def _range_cases(seed: int) -> list[Case]:
     def image(k: int, *shape: int) -> Tensor:
         return (uniform(seed + k, *shape) * 256).to(torch.uint8)
 
+    cut_out = image(2, 6, 5, 4)
+    cut_out[0, :, 3], cut_out[1, :, 3] = 0, 255
     return [
         Case("a colour image", (image(0, 4, 6, 3),)),
         Case("a grey image", (image(1, 5, 7),)),
-        Case("an image with alpha", (image(2, 6, 5, 4),)),
+        Case("an image with alpha", (cut_out,)),
         Case("a colour image 4 high and 3 wide", (image(3, 4, 3, 3),)),
         Case("a dark grey image", (image(4, 3, 4) // 3,)),
         Case("a single pixel with alpha", (image(5, 1, 1, 4) // 2 + 50,)),
