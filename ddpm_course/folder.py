@@ -53,11 +53,11 @@ def read_folder(folder: Path, split: str = "train", size: int | None = None) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL's, of large or half-broken files: the notes say what matters
         headers = dict(_each(files, _header, broken))
+        _about_broken(broken, root, len(files))
         mode = "L" if all(mode in GREY_MODES for mode, _ in headers.values()) else "RGB"
         _check_sizes(root, {tuple(sorted(shape)) for _, shape in headers.values()}, size, len(headers) * len(mode))
         images = dict(_each(headers, lambda path: _decoded(path, mode, size, path, odd), broken))
-    if broken:
-        notes.append(_about_broken(root, broken, len(files)))
+    notes += _about_broken(broken, root, len(files))
     _check_sizes(root, {image.shape[:0:-1] for image in images.values()}, size, 0)
     notes += [f"{what}: {_some(root, paths)}." for what, paths in odd.items()]
     held = {files[path] for path in images}
@@ -234,13 +234,15 @@ def _check_sizes(root: Path, shapes: set[tuple[int, int]], size: int | None, pla
         raise DataError(f"The images in {root} would take {needed / 2**30:.0f} GiB of memory. Give a small size: load_data(..., size=32).")
 
 
-def _about_broken(root: Path, broken: dict[Path, str], count: int) -> str:
-    """The note on files that could not be read; DataError where they are too many for a note."""
+def _about_broken(broken: dict[Path, str], root: Path, count: int) -> list[str]:
+    """The note on files that could not be read, if there are any; DataError where they are too many for a note."""
+    if not broken:
+        return []
     first, reason = next(iter(broken.items()))
     if 10 * len(broken) > count:
         more = f", and {len(broken) - 1} more of {count} files are not" if len(broken) > 1 else ""
         raise DataError(f"{first} is not a readable image ({reason}){more}. Delete or replace {'them' if more else 'it'}.")
-    return f"not readable, so left out: {_some(root, [*broken])} ({reason})."
+    return [f"not readable, so left out: {_some(root, [*broken])} ({reason})."]
 
 
 def _reason(error: Exception) -> str:
