@@ -136,7 +136,8 @@ def test_random_ddpm_walks_are_those_of_diffusers(walk, variance):
                                  prediction_type=DIFFUSERS_NAME[prediction])
     theirs.set_timesteps(timesteps=visits)
     xT, noise = randn(2, 3, 4, 4), seeded(7)
-    steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=visits, variance=variance, clip=clip, generator=seeded(7))
+    steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=visits, variance=variance, clip=clip,
+                         generator=seeded(7))
 
     def their_step(out, t, x):
         step = theirs.step(out, t, x, generator=noise)

@@ -128,7 +128,7 @@ def by_numpy(table, least, most):
 
 def by_try(table, least, most):
     try:
-        return min((row for row in ((r[0], name) for name, r in table.items() if r[1] >= least and r[3] <= most)))[1]
+        return min(row for row in ((r[0], name) for name, r in table.items() if r[1] >= least and r[3] <= most))[1]
     except ValueError:
         return None
 
