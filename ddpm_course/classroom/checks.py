@@ -1,6 +1,7 @@
 """Checks that name the mistake: `check.q_sample(q_sample)` runs the learner's function and says what is wrong with it, if anything.
 
-A check never raises, decides within two seconds of computing, and keeps the learner's best result, and what was right, in the record of `store`.
+A check never raises, decides within two seconds of computing, and keeps the learner's best result, and what was right, in the
+record of `store`.
 """
 
 from __future__ import annotations
@@ -211,6 +212,9 @@ def judge(exercise: Exercise, fn: Any) -> Verdict:
     trials = [_try(exercise, fn, index) for index in range(count)]
     if _untouched(exercise, fn, trials[0]):
         return _not_attempted(exercise)
+    sick = exercise.sick
+    if sick is not None and _alike(exercise, trials, (_ours(exercise, sick, index) for index in range(count))):
+        return Verdict("not attempted", f"{exercise.name} still does what the patient's did: repair it, then run both cells again.")
     for reference in (*exercise.also, exercise.solution):
         expected = [_ours(exercise, reference, index) for index in range(count)]
         complaints = [_compared(exercise, trial, want) for trial, want in zip(trials, expected, strict=True)]

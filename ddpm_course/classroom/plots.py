@@ -249,10 +249,12 @@ def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple
 
 @_styled
 def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
-         limits: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+         limits: tuple[float, float] | None = None, names: Sequence[object] | None = None, title: str | None = None,
+         alt: str | None = None) -> Picture:
     """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
 
-    label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
+    names: of the rows and the columns of a square matrix; then row 0 stands at the top. label: what the colours mean.
+    limits: the values at the ends of the colour bar; around 0, blue and red diverge.
     """
     figure, grid = _figure(6.4, 3.6)
     array = _array(matrix)
@@ -261,8 +263,33 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
                               cmap="cividis" if low >= 0 or high <= 0 else "RdBu_r")
     grid[0][0].set(xlabel=xlabel, ylabel=ylabel)
     grid[0][0].grid(False)
+    if names is not None:
+        grid[0][0].set_xticks(range(len(array)), map(str, names), rotation=40, ha="right")
+        grid[0][0].set_yticks(range(len(array)), map(str, names))
+        grid[0][0].invert_yaxis()
     figure.colorbar(shown, ax=grid[0][0], label=label)
     return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
+
+
+@_styled
+def board(rows: Mapping[str, Mapping[str, tuple[str, bool]]], *, alt: str | None = None) -> Picture:
+    """A table as a picture: {row: {column: (words, marked)}}. Marked fields are dark, so that they are seen from afar."""
+    columns = [*next(iter(rows.values()))]
+    figure, grid = _figure(7.2, 1.2 + 0.34 * len(rows))
+    axes = grid[0][0]
+    for i, fields in enumerate(rows.values()):
+        for j, (words, marked) in enumerate(fields[column] for column in columns):
+            axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, color="#B34A00" if marked else "#EEF3F6"))
+            axes.text(j, i, words, ha="center", va="center", fontsize=9, **(dict(color="white", weight="bold") if marked else {}))
+    axes.set_xticks(range(len(columns)), [column.replace(" ", "\n") for column in columns], fontsize=9)
+    axes.set_yticks(range(len(rows)), [*rows])
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    marks = "; ".join(f"{row}: {_listed([column for column in columns if fields[column][1]]) or 'none'}" for row, fields in rows.items())
+    return _finish(figure, None, alt or f"A table of {len(rows)} rows and {len(columns)} columns. Marked: {marks}.")
 
 
 @_styled

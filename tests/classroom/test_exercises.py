@@ -4,6 +4,7 @@ What is right in another way than the reference, and what is wrong as learners t
 """
 
 import ast
+import inspect
 import itertools
 import re
 import time
@@ -47,6 +48,9 @@ def test_stub_is_the_reference_without_its_body(exercise):
     stub = namespace[exercise.name]
     assert stub.__doc__ == exercise.solution.__doc__
     assert checks.judge(exercise, stub).status == "not attempted"
+    if exercise.sick is not None:  # to be repaired: its body, and what is right in it may stand there
+        assert exercise.stub().endswith(inspect.getsource(exercise.sick).partition("\n")[2])
+        return
     assert exercise.stub().endswith('raise NotImplementedError("Write me")\n')
     body = ast.parse(exercise.solution_source()).body[0].body[1:]
     assert not any(ast.unparse(statement) in exercise.stub() for statement in body)

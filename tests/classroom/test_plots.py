@@ -29,6 +29,8 @@ def make():
                               titles=["before", "after"]),
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
+        "heat with names": plots.heat(torch.eye(3), "read as", "asked for", "share", names=["cat", "dog", "ship"]),
+        "board": plots.board({"healthy": {"one step": ("0.20", False)}, "F": {"one step": ("0.04", True)}}),
         "curves beside images": plots.curves(x, {"mean": x}, "t", "value", images={"first": DIGITS[0], "last": DIGITS[1]}),
         "ladder": plots.ladder([("inlet", (4, 28), 1e6), ("middle 1", (8, 14), 3e6), ("up", (4, 28), 2e6)], [(0, 2)],
                                ends=(DIGITS[0], DIGITS[1])),

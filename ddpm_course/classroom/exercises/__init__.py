@@ -38,6 +38,7 @@ class Exercise:
     changes: names of arguments that the function is meant to change; they are compared like its result, a module by its weights
         and buffers. Where the reference returns None besides, what is returned does not count.
     calls: how often a case calls the function, with the same arguments: what it leaves behind shows in the next call.
+    sick: a program to repair. The stub is its body; a function that does what it does has repaired nothing: "not attempted".
     also: other references, as right as `solution`, whose results differ from its: by random numbers drawn in another order, say.
     draws: the function may draw from the global random state.
     variants: kinds of input that must work as well: "float64", "non-contiguous", "gradient" (on images, not on tables).
@@ -50,6 +51,7 @@ class Exercise:
     probes: tuple[Callable[[Callable], str | None], ...] = ()
     changes: tuple[str, ...] = ()
     calls: int = 1
+    sick: Callable | None = None
     also: tuple[Callable, ...] = ()
     draws: bool = False
     variants: tuple[str, ...] = ("float64", "non-contiguous", "gradient")
@@ -82,12 +84,13 @@ class Exercise:
         return inspect.getsource(self.solution)
 
     def stub(self) -> str:
-        """What the learner starts from: signature and docstring of the reference, and a line to replace."""
+        """What the learner starts from: signature and docstring of the reference, and a line to replace or a body to repair."""
         source = self.solution_source()
         function = ast.parse(source).body[0]
         assert isinstance(function, ast.FunctionDef)
         lines = source.splitlines()[: function.body[0].end_lineno]
-        return "\n".join([*lines, '    raise NotImplementedError("Write me")']) + "\n"
+        body = ['    raise NotImplementedError("Write me")'] if self.sick is None else inspect.getsource(self.sick).splitlines()[1:]
+        return "\n".join([*lines, *body]) + "\n"
 
 
 def randn(seed: int, *shape: int) -> Tensor:
