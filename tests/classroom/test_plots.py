@@ -28,6 +28,7 @@ def make():
         "planes": plots.plane(panels=[dict(points={"data": DOTS}), dict(points={"data": DOTS}, paths=DOTS[None] * x[:, None, None] / 5)],
                               titles=["before", "after"]),
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
+        "lanes": plots.lanes({"a": {"CPU": [(0, 1, "x"), (2, 1, "y")], "GPU": [(1, 2, "z")]}}, "seconds"),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
         "curves beside images": plots.curves(x, {"mean": x}, "t", "value", images={"first": DIGITS[0], "last": DIGITS[1]}),
         "ladder": plots.ladder([("inlet", (4, 28), 1e6), ("middle 1", (8, 14), 3e6), ("up", (4, 28), 2e6)], [(0, 2)],
