@@ -218,8 +218,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
     """Train `model` in place; return its moving average.
 
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
-    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
-    bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
+    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for bit
+    on the same machine, stack, thread count, number of processes and dtype. There: state.safetensors (everything), model.safetensors
     (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
     the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked after each step, does what
     Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others that is the only way to stop it.
@@ -242,7 +242,7 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
         trainer = Trainer(model, diffusion, data, config, device, run, world, report)
         if trainer.tensorboard is not None:
             stack.callback(trainer.tensorboard.close)
-        return trainer.train(lambda: asked() or (stop is not None and stop()))
+        return trainer.train(lambda: bool(asked() or (stop is not None and stop())))
 
 
 class Trainer:

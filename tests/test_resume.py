@@ -245,9 +245,14 @@ def three_processes(attempt, rank) -> None:
         records = iter(range(1, 100))
         training.train(model, diffusion, digits(256, 8), config, "stopped", device="cpu", stop=lambda: next(records) == 2)
 
+    def asked_nothing():
+        (model, diffusion), config = build(), dataclasses.replace(TRAIN, **THREE)
+        return training.train(model, diffusion, digits(256, 8), config, device="cpu", stop=lambda: None).images_seen
+
     attempt("whole", lambda: run("whole", **THREE).images_seen)
     attempt("there", lambda: os.path.exists("whole/model.safetensors"))
     attempt("stopped", stopped)
+    attempt("asked nothing", asked_nothing)
     attempt("saved", lambda: seen(Path("stopped")))
     attempt("resumed", lambda: run("stopped", **THREE).images_seen)
     attempt("other state", lambda: run("whole" if rank == 0 else f"elsewhere-{rank}", **THREE).images_seen)
@@ -343,7 +348,7 @@ def test_three_processes_resume_bit_for_bit(three):
     """Sums of three depend on their order, which DistributedDataParallel changes after its first step."""
     folder, answers = three
     for answer in answers:
-        assert (answer["whole"], answer["resumed"]) == (480, 480)
+        assert (answer["whole"], answer["resumed"], answer["asked nothing"]) == (480, 480, 480)
         assert answer["stopped"] == "KeyboardInterrupt: Stopped after 96 of 480 images."
     assert_bit_equal(folder / "whole", folder / "stopped")
 

@@ -57,10 +57,11 @@ def run(*arguments: object, threads: int = 1, seconds: float = 120.0) -> Ran:
 
 def kill(process: subprocess.Popen) -> None:
     """SIGKILL: it ends at once, and cannot save, nor say a word."""
-    if hasattr(signal, "SIGKILL"):
-        os.kill(process.pid, signal.SIGKILL)
-    else:  # Windows has no signals; this is as sudden
-        process.kill()
+    if process.poll() is None:
+        if hasattr(signal, "SIGKILL"):
+            os.kill(process.pid, signal.SIGKILL)
+        else:  # Windows has no signals; this is as sudden
+            process.kill()
     process.wait()
 
 

@@ -7,6 +7,8 @@ An event is a dict as in the file that `prof.export_chrome_trace` writes: "name"
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,11 +51,26 @@ def _event(name: str, cat: str, ts: float, dur: float) -> Event:
     return {"ph": "X", "name": name, "cat": cat, "ts": ts, "dur": dur}
 
 
+def profiled(work: Callable[[], object]) -> torch.profiler.profile:
+    """torch.profiler while this works, of the GPU too where there is one. What its C++ part writes to stderr is left out."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    activities += [torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with torch.profiler.profile(activities=activities) as profiler:
+            work()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+    return profiler
+
+
 def recorded(work: Callable[[], object]) -> list[Event]:
-    """The events of torch.profiler while it works, of the GPU too where there is one."""
-    cuda = [torch.profiler.ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, *cuda]) as profiler:
-        work()
+    """The events that `profiled` notes, as `export_chrome_trace` writes them."""
+    profiler = profiled(work)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))

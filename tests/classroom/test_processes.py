@@ -69,6 +69,7 @@ def test_a_kill_is_a_sigkill(tmp_path):
     processes.kill(process)
     assert process.returncode == -signal.SIGKILL
     assert not processes.wait_for(lambda: False, process)  # it has ended: nothing to wait for
+    processes.kill(process)  # and its number may be another's by now
 
 
 def test_waiting_ends_with_the_time(tmp_path):

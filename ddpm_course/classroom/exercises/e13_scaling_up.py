@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -190,10 +191,8 @@ def _survives_every_kill(fn: Callable) -> str | None:
     for index in sorted(range(len(moments)), key=lambda i: early[i]):  # first those that tell most: nothing is being written
         disk = Disk(cut_at=index + 1)
         killed, then = _Process(disk), _Process(disk)
-        try:
+        with contextlib.suppress(Cut):
             fn(*killed.arguments(until))
-        except Cut:
-            pass
         disk.dead, disk.cut_at, kept = False, 0, dict(disk.files)
         try:
             fn(*then.arguments(until))
