@@ -105,7 +105,7 @@ def sheet(plan: Plan, notebooks: dict) -> str:
             rows.append(f"| {_clock(clock)} | **{part} · {title}** | {round(sum(section.minutes for section in found))} minutes | |")
             for section in found:
                 do = [f"exercise `{exercise}`" for exercise in section.exercises]
-                do += [f"a cell runs {section.runs:.0f} minutes"] if section.runs >= 0.75 else []
+                do += [f"a cell runs {section.runs:.0f} minute{'s' * (round(section.runs) > 1)}"] if section.runs >= 0.75 else []
                 do += ["self-check"] if section.quiz else []
                 rows.append(f"| {_clock(clock)} | {section.title} | {', '.join(do)} | {', '.join(section.asks)} |")
                 clock += section.minutes

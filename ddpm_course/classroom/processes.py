@@ -50,7 +50,7 @@ def start(*arguments: object, said: Path, threads: int = 1) -> subprocess.Popen:
         return _popen([sys.executable, *map(str, arguments)], threads, file)
 
 
-def run(*arguments: object, threads: int = 1, seconds: float = 120.0) -> Ran:
+def run(*arguments: object, threads: int = 1, seconds: float = 200.0) -> Ran:
     """Python with these arguments, until it ends, or is ended after so many seconds."""
     return _ran([sys.executable, *map(str, arguments)], threads, seconds)
 
@@ -65,7 +65,7 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 120.0) -> bool:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 200.0) -> bool:
     """Wait until it holds; False where the process ends first, or the time is over."""
     until = time.monotonic() + seconds
     while not condition():
@@ -75,7 +75,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
     return True
 
 
-def torchrun(*arguments: object, processes: int = 2, restarts: int = 0, threads: int = 1, seconds: float = 180.0) -> Ran:
+def torchrun(*arguments: object, processes: int = 2, restarts: int = 0, threads: int = 1, seconds: float = 200.0) -> Ran:
     """`torchrun --standalone --nproc-per-node PROCESSES --max-restarts RESTARTS` with a program and its arguments, on this machine."""
     if why := no_torchrun():
         return Ran("", why)
