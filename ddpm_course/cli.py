@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("doctor", help="can the course run here? a table, with remedies")
-    command.set_defaults(run=lambda arguments: doctor.main())
+    command.add_argument("--classroom", action="store_true", help="before a class: fill the caches, and measure whether it keeps up")
+    command.set_defaults(run=lambda arguments: doctor.main(arguments.classroom))
 
     command = commands.add_parser("demo", help="train on real digits from nothing, then draw and measure digits on request")
     command.add_argument("--out", type=Path, default=Path("demo"), help="folder of the results (default: demo)")

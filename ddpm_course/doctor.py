@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import io
+import json
 import os
 import platform
 import re
@@ -21,11 +22,14 @@ from pathlib import Path
 
 import torch
 
-from .checkpoints import SHIPPED, CheckpointError, load_judge, read_tensors
+from .checkpoints import SHIPPED, CheckpointError, load_checkpoint, load_judge, read_tensors
 from .data import CIFAR10_CLASSES, CIFAR10_JPEG, DataError, cache_dir, load_data
 from .machine import describe_device, fastest_dtype, pick_device
+from .recipes import get_recipe
+from .training import measure_speed, plan_images
 
 FAIL_GIB, WARN_GIB = 0.5, 2.0
+SHEETS = Path(__file__).with_name("run_sheets.json")  # written by tools/run_sheets.py with INSTRUCTOR.md
 MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL"}
 
 
@@ -39,9 +43,12 @@ class Check:
     remedy: str = ""
 
 
-def main() -> int:
-    """Print the table; 0 when the course can run, 1 when a check failed."""
+def main(classroom: bool = False) -> int:
+    """Print the table; 0 when the course can run, 1 when a check failed. classroom: make ready for a class, too, and measure."""
     checks = examine()
+    if classroom:
+        print("Reading data and models, and training for ten seconds ...", flush=True)
+        checks += prepare()
     width = max(len(check.name) for check in checks)
     for check in checks:
         print(f"{MARKS[check.status]:4}  {check.name:{width}}  {check.detail}")
@@ -73,6 +80,71 @@ def examine() -> list[Check]:
         _checkpoints(),
         _kernel(),
     ]
+
+
+def prepare() -> list[Check]:
+    """For a class: what takes time at its first use is done now, and whether this machine keeps up with the run sheets is measured."""
+    return [_data_read(), _models(), *_sheets()]
+
+
+def _data_read() -> Check:
+    """Read whole what is there; JPEG files are decoded once, and kept in the cache."""
+    read = []
+    for name, found in (("mnist5k", _mnist5k()), ("mnist", _mnist()), ("cifar10", _cifar10())):
+        if found.status == "ok":
+            try:
+                read += [f"{name} ({len(load_data(name, download=False)):,} images)"]
+            except Exception as error:
+                said = f"{name} is found, but cannot be read: {_first_line(error)}"
+                return Check("data, read", "fail", said, "Repair it, or take it away.")
+    if not read:
+        return Check("data, read", "fail", "no images at all", "See the line mnist5k.")
+    return Check("data, read", "ok", ", ".join(read))
+
+
+def _models() -> Check:
+    names = [path.stem for path in sorted(SHIPPED.glob("*.safetensors")) if not path.stem.startswith("judge")]
+    try:
+        for name in names:
+            load_checkpoint(name)
+    except Exception as error:
+        return Check("models, loaded", "fail", _first_line(error), "Install the course again.")
+    return Check("models, loaded", "ok", ", ".join(names))
+
+
+def _sheets() -> list[Check]:
+    """Train for ten seconds, and tell when each run sheet would end here."""
+    try:
+        sheets = json.loads(SHEETS.read_text())
+        recipe = get_recipe("demo")
+        model, diffusion = recipe.build()
+        speed = measure_speed(model, diffusion, load_data("mnist5k"), recipe.train, pick_device(), seconds=10)
+    except Exception as error:
+        return [Check("speed", "fail", f"could not be measured: {_first_line(error)}", "Repair what the lines above name first.")]
+    said = f"{speed:,.0f} images a second; where the sheets were measured, {sheets['images_per_second']:,.0f}"
+    checks = [keeps_up(name, sheet, speed, sheets["images_per_second"]) for name, sheet in sheets["sheets"].items()]
+    return [Check("speed", "ok", said), *checks]
+
+
+def keeps_up(name: str, sheet: dict, speed: float, measured: float) -> Check:
+    """Whether a run sheet ends in its time on a machine that trains at this speed, where the sheet's was `measured`.
+
+    What is read and done takes its time anywhere. A training is planned to take its seconds on any machine, but sees no fewer
+    images than `plan_images` wants, so that a slow machine takes longer. All other cells are taken to slow down as the speed does.
+    """
+    slower = max(1.0, measured / speed)
+    fewest = plan_images(0.0, 0.0)
+    late = sheet["other_seconds"] * (slower - 1) + sum(max(0.0, fewest / speed - seconds) for seconds in sheet["trainings"].values())
+    end = sheet["end"] + late / 60
+    said = f"ends after {end:.0f} of its {sheet['minutes']} minutes"
+    said += f", {late / 60:.0f} later than planned" if late >= 60 else ""
+    if sheet["trainings"]:
+        last = max(sheet["trainings"], key=lambda number: sheet["trainings"][number])
+        said += f"; the longest training, of {last}, sees {plan_images(speed, sheet['trainings'][last]):,} images"
+    if end <= sheet["minutes"]:
+        return Check(name, "ok", said)
+    remedy = "Plan more time, leave notebooks out, or show the trainings in the reading editions: see INSTRUCTOR.md."
+    return Check(name, "fail", said, remedy)
 
 
 def _python() -> Check:

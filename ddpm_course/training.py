@@ -190,6 +190,19 @@ class _World:
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return bool(value.item())
 
+    def same(self, number: int, device: torch.device) -> bool:
+        """Whether all processes say this number."""
+        if self.size == 1:
+            return True
+        most = torch.tensor([number, -number], device=device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        return int(most[0]) == -int(most[1])
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
     def agree(self, word: str | None) -> str:
         """What the first process says."""
         words = [word]
@@ -205,8 +218,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
     """Train `model` in place; return its moving average.
 
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
-    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for
-    bit on the same machine, stack, thread count and dtype. There: state.safetensors (everything), model.safetensors
+    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for bit
+    on the same machine, stack, thread count, number of processes and dtype. There: state.safetensors (everything), model.safetensors
     (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
     the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked after each step, does what
     Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others that is the only way to stop it.
@@ -229,7 +242,7 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
         trainer = Trainer(model, diffusion, data, config, device, run, world, report)
         if trainer.tensorboard is not None:
             stack.callback(trainer.tensorboard.close)
-        return trainer.train(lambda: asked() or (stop is not None and stop()))
+        return trainer.train(lambda: bool(asked() or (stop is not None and stop())))
 
 
 class Trainer:
@@ -265,6 +278,11 @@ class Trainer:
         self.dtype = config.dtype
         if run is not None and (run / "state.safetensors").is_file():
             self._resume(run / "state.safetensors")
+        if not world.same(len(data), device):
+            mine = f"this one {len(data):,} images ({data.source})"
+            raise TrainingError(f"The processes have different data, {mine}: give every host the same.")
+        if not world.same(self.seen, device):
+            raise TrainingError(f"The processes find different states in {run}: all hosts must see one folder, or have a copy of it.")
         if self.dtype == "auto":
             self.dtype = world.agree(fastest_dtype(device) if world.rank == 0 else None)
         self.tensorboard = _tensorboard(run, self.seen) if world.rank == 0 else None
@@ -272,6 +290,8 @@ class Trainer:
             self.model.compile()
         self.seeded = _owns_global_state(model)
         self.network = nn.parallel.DistributedDataParallel(self.model) if world.size > 1 else self.model
+        if world.size > 1 and self.seen:
+            self._settle()
 
     def train(self, stop: Callable[[], bool]) -> TrainResult:
         config = self.config
@@ -294,6 +314,7 @@ class Trainer:
             # One process may stop after any step; many must agree, and do so when they log.
             if (logged or self.world.size == 1) and self.world.any(stop(), self.device):
                 self._save()
+                self.world.wait()  # for the first process's file: torchrun ends all when one is gone
                 raise KeyboardInterrupt(f"Stopped after {self.seen:,} of {total:,} images.")
             due = logged and self.world.any(time.perf_counter() - saved_at > config.checkpoint_seconds, self.device)
             if due and self.seen < total:
@@ -304,6 +325,7 @@ class Trainer:
             self._save()
             if self.run is not None and self.world.rank == 0:
                 save_model(self.run / "model.safetensors", self.ema.model, self._card())
+        self.world.wait()  # whoever reads the run's files next finds them written
         return TrainResult(self.ema.model, self.history, self.seen, self.seconds, self.dtype, str(self.device))
 
     def step(self) -> None:
@@ -332,6 +354,18 @@ class Trainer:
             bad = (self.first_bad == FINE) & ~losses.sum().isfinite()
             self.first_bad = torch.where(bad, self.seen, self.first_bad)
         self.seen += config.batch_size
+
+    def _settle(self) -> None:
+        """A backward pass for nothing, before a resumed run goes on: after its first one, DistributedDataParallel sorts the gradients
+        anew, and the sum over three processes or more depends, in its last digits, on that order."""
+        few = slice(self.config.batch_size // self.world.size)
+        x0, y, t, noise = self._global_batch()
+        x0, t, noise, y = x0[few], t[few], noise[few], y[few] if y is not None else None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            losses = self.diffusion.loss(self.network, x0, y, t=t, noise=noise)
+        losses.mean().backward()
+        for optimizer, _ in self.optimizers:
+            optimizer.zero_grad()
 
     def _global_batch(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         config, device, n, T = self.config, self.device, self.config.batch_size, self.diffusion.schedule.T

@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import types
 from collections import namedtuple
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm_course import cli, data, doctor
+from ddpm_course import cli, data, doctor, training
 from ddpm_course.doctor import Check
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +92,74 @@ def test_the_command_prints_the_table():
     names = [check.name for check in doctor.examine()]
     assert [name for name in names if f"  {name} " in result.stdout] == names
     assert result.returncode == ("FAIL" in result.stdout)
+
+
+# --- before a class -----------------------------------------------------------------------------------------------
+
+
+SHEET = {"minutes": 90, "end": 80.0, "other_seconds": 120.0, "trainings": {"07": 205, "09": 60}}
+
+
+@pytest.mark.parametrize("speed, status, minutes", [
+    (2000.0, "ok", 80),  # a faster machine ends no earlier: reading takes its time
+    (900.0, "ok", 80),
+    (300.0, "ok", 84),  # 120 seconds become 360; 20,000 images take 67 seconds and not 60
+    (100.0, "fail", 98),  # 1080 seconds; 09's take 200 and not 60
+])
+def test_when_a_sheet_ends_on_this_machine(speed, status, minutes):
+    check = doctor.keeps_up("90 minutes", SHEET, speed, 900.0)
+    assert check.status == status and check.detail.startswith(f"ends after {minutes} of its 90 minutes")
+    assert ("later than planned" in check.detail) == (speed < 900)
+    assert bool(check.remedy) == (status == "fail")
+
+
+def test_it_tells_how_many_images_the_longest_training_sees():
+    assert "the longest training, of 07, sees 20,000 images" in doctor.keeps_up("x", SHEET, 50.0, 900.0).detail
+    images = training.plan_images(900.0, 205.0)
+    assert f"of 07, sees {images:,} images" in doctor.keeps_up("x", SHEET, 900.0, 900.0).detail
+    assert "training" not in doctor.keeps_up("x", SHEET | {"trainings": {}}, 900.0, 900.0).detail
+
+
+def test_the_figures_of_the_sheets_come_with_the_package():
+    figures = json.loads(doctor.SHEETS.read_text())
+    assert figures["images_per_second"] > 0
+    for name, sheet in figures["sheets"].items():
+        assert doctor.keeps_up(name, sheet, figures["images_per_second"], figures["images_per_second"]).status == "ok"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert doctor.SHEETS.name in project["tool"]["setuptools"]["package-data"]["ddpm_course"]
+
+
+@pytest.mark.parametrize("speed, code", [(1e6, 0), (1.0, 1)])
+def test_before_a_class(monkeypatch, capsys, speed, code):
+    asked = []
+    monkeypatch.setattr(doctor, "measure_speed", lambda *given, seconds: asked.append(seconds) or speed)
+    assert cli.main(["doctor", "--classroom"]) == code
+    out = capsys.readouterr().out
+    assert asked == [10] and f"{speed:,.0f} images a second" in out and "90 minutes" in out
+    assert "mnist5k (5,000 images)" in out and "models, loaded" in out
+    assert ("-> Plan more time" in out) == bool(code)
+
+
+def test_before_a_class_the_speed_is_really_measured(monkeypatch):
+    monkeypatch.setattr(doctor, "measure_speed", lambda *given, seconds: training.measure_speed(*given, seconds=0.0))
+    speed, *sheets = doctor._sheets()
+    assert speed.status == "ok" and len(sheets) >= 2 and int(speed.detail.split()[0].replace(",", "")) > 0
+
+
+def test_figures_that_are_missing_are_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "SHEETS", tmp_path / "run_sheets.json")
+    (check,) = doctor._sheets()
+    assert check.status == "fail" and check.remedy
+
+
+def test_data_that_cannot_be_read_whole(monkeypatch):
+    def broken(name, **more):
+        raise data.DataError("cut short")
+
+    monkeypatch.setattr(doctor, "load_data", broken)
+    monkeypatch.setattr(doctor, "_mnist5k", lambda: Check("mnist5k", "ok", "there"))
+    check = doctor._data_read()
+    assert check.status == "fail" and "mnist5k is found, but cannot be read: cut short" in check.detail and check.remedy
 
 
 # --- faults -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -205,10 +206,11 @@ def test_control_c_on_the_command_line(tmp_path):
 # --- two processes under torchrun ---------------------------------------------------------------------------------
 
 WORLD = {"images": 320, "lr": 1e-3}
+THREE = {"images": 480, "batch_size": 24, "log_images": 48, "checkpoint_seconds": 1e9}
 
 
-def two_processes() -> None:
-    """What each of the two does; run by torchrun, below. Answers are left as files in the folder given."""
+def processes() -> None:
+    """What each of them does; run by torchrun, below. Answers are left as files in the folder given."""
     folder, rank = sys.argv[1], os.environ["RANK"]
     os.chdir(folder)
     answers = {}
@@ -216,21 +218,45 @@ def two_processes() -> None:
     def attempt(name, work):
         try:
             answers[name] = work()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             answers[name] = f"{type(error).__name__}: {error}"
 
+    torch.set_num_threads(1)
+    (two_processes if os.environ["WORLD_SIZE"] == "2" else three_processes)(attempt, int(rank))
+    with open(f"answers-{rank}.json", "w") as file:
+        json.dump(answers, file)
+
+
+def two_processes(attempt, rank) -> None:
     def say_dtype():
-        training.fastest_dtype = lambda device: ("float32", "bfloat16")[int(rank)]
+        training.fastest_dtype = lambda device: ("float32", "bfloat16")[rank]
         return run(None, images=32, dtype="auto").dtype
 
-    torch.set_num_threads(1)
     attempt("whole", lambda: run("two", **WORLD).images_seen)
     attempt("resumed", lambda: run("resumed", **WORLD | {"checkpoint_seconds": 1e9}).images_seen)
     attempt("odd batch", lambda: run("odd", batch_size=15).images_seen)
     attempt("nan", lambda: run("nan", bad_image(), **WORLD).images_seen)
     attempt("dtype", say_dtype)
-    with open(f"answers-{rank}.json", "w") as file:
-        json.dump(answers, file)
+
+
+def three_processes(attempt, rank) -> None:
+    def stopped():
+        (model, diffusion), config = build(), dataclasses.replace(TRAIN, **THREE)
+        records = iter(range(1, 100))
+        training.train(model, diffusion, digits(256, 8), config, "stopped", device="cpu", stop=lambda: next(records) == 2)
+
+    def asked_nothing():
+        (model, diffusion), config = build(), dataclasses.replace(TRAIN, **THREE)
+        return training.train(model, diffusion, digits(256, 8), config, device="cpu", stop=lambda: None).images_seen
+
+    attempt("whole", lambda: run("whole", **THREE).images_seen)
+    attempt("there", lambda: os.path.exists("whole/model.safetensors"))
+    attempt("stopped", stopped)
+    attempt("asked nothing", asked_nothing)
+    attempt("saved", lambda: seen(Path("stopped")))
+    attempt("resumed", lambda: run("stopped", **THREE).images_seen)
+    attempt("other state", lambda: run("whole" if rank == 0 else f"elsewhere-{rank}", **THREE).images_seen)
+    attempt("other data", lambda: run(None, digits(256 if rank else 128, 8), **THREE).images_seen)
 
 
 def bad_image():
@@ -240,23 +266,37 @@ def bad_image():
     return dataclasses.replace(digits(256, 8), images=images)
 
 
-@pytest.fixture(scope="module")
-def torchrun(tmp_path_factory):
-    """The answers of two processes, and the folder they worked in; started once, though many tests workers ask."""
+def launched(tmp_path_factory, processes, prepare=lambda folder: None):
+    """The answers of so many processes, and the folder they worked in; started once, though many tests workers ask."""
     shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.mktemp("world")
-    folder = shared / "two-processes"
+    folder = shared / f"{processes}-processes"
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            (folder / "resumed").mkdir(parents=True)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-                interrupted_between_records(folder / "resumed", patch, 96, **WORLD | {"checkpoint_seconds": 1e9})
-            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, str(folder)]
+            folder.mkdir()
+            prepare(folder)
+            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), __file__, folder]
             done = subprocess.run(command, env=environment(folder / "cache"), capture_output=True, text=True, timeout=240)
             (folder / "said.txt").write_text(done.stdout + done.stderr)
     with contextlib.suppress(FileNotFoundError):
-        return folder, [json.loads((folder / f"answers-{rank}.json").read_text()) for rank in (0, 1)]
+        return folder, [json.loads((folder / f"answers-{rank}.json").read_text()) for rank in range(processes)]
     pytest.fail((folder / "said.txt").read_text()[-3000:])
+
+
+@pytest.fixture(scope="module")
+def torchrun(tmp_path_factory):
+    """Two processes; the run that they resume was begun by one."""
+    def prepare(folder):
+        (folder / "resumed").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+            interrupted_between_records(folder / "resumed", patch, 96, **WORLD | {"checkpoint_seconds": 1e9})
+
+    return launched(tmp_path_factory, 2, prepare)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    return launched(tmp_path_factory, 3)
 
 
 def assert_close_runs(one, other):
@@ -304,5 +344,26 @@ def test_two_processes_use_one_dtype(torchrun):
     assert answers[0]["dtype"] in ("float32", "bfloat16")
 
 
+def test_three_processes_resume_bit_for_bit(three):
+    """Sums of three depend on their order, which DistributedDataParallel changes after its first step."""
+    folder, answers = three
+    for answer in answers:
+        assert (answer["whole"], answer["resumed"], answer["asked nothing"]) == (480, 480, 480)
+        assert answer["stopped"] == "KeyboardInterrupt: Stopped after 96 of 480 images."
+    assert_bit_equal(folder / "whole", folder / "stopped")
+
+
+def test_no_process_leaves_before_the_files_are_written(three):
+    _, answers = three
+    assert [(answer["there"], answer["saved"]) for answer in answers] == [(True, 96)] * 3
+
+
+def test_hosts_that_do_not_share_the_folder_or_the_data_are_told_so(three):
+    _, answers = three
+    for answer in answers:
+        assert re.match("TrainingError: The processes find different states in .*: all hosts must see one folder", answer["other state"])
+        assert re.match(r"TrainingError: .* different data, this one (256|128) images .*: give every host the same", answer["other data"])
+
+
 if __name__ == "__main__":
-    two_processes()
+    processes()

@@ -1,4 +1,4 @@
-"""Build the notebooks, README's table of them and INSTRUCTOR.md's run sheets, from notebooks/src/*.md: `make notebooks`.
+"""Build the notebooks, README's table of them and the run sheets (INSTRUCTOR.md, and what the doctor reads), from notebooks/src/*.md.
 
 A source is MyST markdown, read by jupytext. It becomes notebooks/NAME.ipynb, for learning (exercises open, no output but
 the title picture's), and notebooks/solutions/NAME.ipynb, for reading (solutions in place, outputs of a full run). The run
@@ -199,6 +199,7 @@ def build(root: Path, names: list[str], *, check: bool = False, again: bool = Fa
     sheets = {source.name: (source.title, source.edition(False, None).cells, runs[source.name].metadata.ddpm_course.seconds)
               for source in sources if runs[source.name]}
     files[root / "INSTRUCTOR.md"] = run_sheets.fill((root / "INSTRUCTOR.md").read_text(encoding="utf-8"), sheets)
+    files[root / "ddpm_course" / "run_sheets.json"] = run_sheets.figures(sheets, {name: runs[name].cells for name in sheets})
     for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             changed.append(f"{path.relative_to(root)}: differs from what the sources give")

@@ -248,6 +248,30 @@ def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple
 
 
 @_styled
+def lanes(rows: Mapping[str, Mapping[str, Sequence[tuple[float, float, str]]]], xlabel: str, *, alt: str | None = None) -> Picture:
+    """What went on when: panels one above the other on the same axis, each with lanes of bars.
+
+    rows: {panel: {lane: [(start, length, what), ...]}}. Bars of one `what` have one colour and one hatching.
+    """
+    figure, grid = _figure(7.2, 0.5 + 1.15 * len(rows), 1, len(rows), sharex=True)
+    kinds = list(dict.fromkeys(what for panel in rows.values() for bars in panel.values() for *_, what in bars))
+    for axes, (title, panel) in zip(grid[:, 0], rows.items(), strict=True):
+        for y, bars in enumerate(panel.values()):
+            for k, kind in enumerate(kinds):
+                if spans := [(start, length) for start, length, what in bars if what == kind]:
+                    axes.broken_barh(spans, (y - 0.38, 0.76), color=COLOURS[k % len(COLOURS)], hatch=("", "//", "", "xx")[k % 4],
+                                     edgecolor="white", linewidth=0.3, label=kind)
+        axes.set_yticks(range(len(panel)), panel)
+        axes.set(title=title, ylim=(len(panel) - 0.5, -0.5))
+        axes.grid(axis="y", visible=False)
+    grid[-1, 0].set_xlabel(xlabel)
+    handles = {label: handle for axes in grid[:, 0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend([handles[kind] for kind in kinds], kinds, loc="outside lower center", ncols=len(kinds))
+    listed = "; ".join(f"{title}: {_listed(list(panel))}" for title, panel in rows.items())
+    return _finish(figure, None, alt or f"What went on when: {listed}.")
+
+
+@_styled
 def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
          limits: tuple[float, float] | None = None, names: Sequence[object] | None = None, title: str | None = None,
          alt: str | None = None) -> Picture:

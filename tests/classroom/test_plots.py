@@ -28,6 +28,7 @@ def make():
         "planes": plots.plane(panels=[dict(points={"data": DOTS}), dict(points={"data": DOTS}, paths=DOTS[None] * x[:, None, None] / 5)],
                               titles=["before", "after"]),
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
+        "lanes": plots.lanes({"a": {"CPU": [(0, 1, "x"), (2, 1, "y")], "GPU": [(1, 2, "z")]}}, "seconds"),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
         "heat with names": plots.heat(torch.eye(3), "read as", "asked for", "share", names=["cat", "dog", "ship"]),
         "board": plots.board({"healthy": {"one step": ("0.20", False)}, "F": {"one step": ("0.04", True)}}),
