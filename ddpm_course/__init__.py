@@ -24,8 +24,8 @@ from .data import ImageData, load_data, to_float, to_uint8
 from .diffusion import Diffusion, posterior, q_sample, q_step
 from .exact import EmpiricalDenoiser, GaussianDenoiser
 from .guidance import Guided, drop_labels
+from .judge import Judge
 from .metrics import (
-    Judge,
     diversity,
     evaluate,
     features_of,

@@ -1,6 +1,7 @@
 """Weights on disk: safetensors, each with a card (JSON) that says what they are and how to rebuild the model.
 
-The card stands inside the file, so that the two cannot part, and beside it as NAME.json for people.
+The card stands inside the file, so that the two cannot part, and beside it as NAME.json for people. Large weights lie in several
+files: NAME.safetensors and NAME.part1.safetensors, NAME.part2.safetensors, ..., each with the card.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from .data import atomic_file
 from .diffusion import Diffusion
-from .metrics import Judge
+from .judge import Judge
 from .schedule import NoiseSchedule
 from .unet import UNet, UNetConfig
 
@@ -54,8 +55,18 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], card: dict) -> N
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the card of a file written by `write_tensors`."""
+    """The tensors and the card of a file written by `write_tensors`, or of the several files written by `save_model`."""
     path = Path(path)
+    tensors, card = _read_file(path)
+    for number in range(1, card.get("files", 1)):
+        more, its_card = _read_file(_part(path, number))
+        if its_card != card:
+            raise CheckpointError(f"{_part(path, number)} does not belong to {path}: fetch both again.")
+        tensors |= more
+    return tensors, card
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     if not path.is_file():
         raise CheckpointError(f"No checkpoint at {path}.")
     try:
@@ -64,6 +75,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             return {name: file.get_tensor(name) for name in file.keys()}, card
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} is cut short or no checkpoint of this course ({error}). Restore or delete it.") from error
+
+
+def _part(path: Path, number: int) -> Path:
+    return path.with_suffix(f".part{number}{path.suffix}")
 
 
 def write_card(path: str | Path, card: dict) -> None:
@@ -115,6 +130,26 @@ def load_checkpoint(name_or_path: str | Path) -> Loaded:
     return Loaded(model.eval(), diffusion, card)
 
 
+def load_previews(name_or_path: str | Path) -> dict[int, Tensor]:
+    """The grids of samples kept while a model was trained, always from the same noise: {images seen: uint8 (N, C, H, W)}.
+
+    name_or_path: a shipped model, or a run's folder. Images stand row by row, a column a label. CheckpointError where none were kept.
+    """
+    from torchvision.io import read_image
+
+    path = _find(name_or_path)
+    size = _read_file(path)[1]["unet"]["image_size"]
+    folder = path.parent / ("previews" if Path(name_or_path).is_dir() else f"{path.stem}-previews")
+    found = {}
+    for file in sorted(folder.glob("*.png")):
+        grid = read_image(str(file))[:, 1:, 1:]  # a line of one pixel surrounds each image
+        tiles = grid.unfold(1, size + 1, size + 1).unfold(2, size + 1, size + 1)[..., :size, :size]
+        found[int(file.stem)] = tiles.permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
+    if not found:
+        raise CheckpointError(f"No previews in {folder}: train with preview_images above 0.")
+    return found
+
+
 def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
     """load_state_dict, with one clear sentence where names or shapes do not fit."""
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -128,10 +163,25 @@ def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: str 
     module.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()})
 
 
-def save_model(path: str | Path, model: torch.nn.Module, card: dict, dtype: torch.dtype = torch.float32) -> None:
-    """The weights alone, for sampling, as PATH and its card as PATH with .json. dtype: float16 halves the file."""
-    tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    write_tensors(path, tensors, card)
+def save_model(path: str | Path, model: torch.nn.Module, card: dict, dtype: torch.dtype = torch.float32,
+               largest: int | None = None) -> None:
+    """The weights alone, for sampling, as PATH and its card as PATH with .json.
+
+    dtype: float16 halves the file. largest: bytes of weights in one file, where a host takes no larger ones; then there are
+    PATH's parts beside it. The first file is written last, so that it never stands without them.
+    """
+    files: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        if largest is not None and files[-1] and size + tensor.nbytes > largest:
+            files.append({})
+            size = 0
+        files[-1][name] = tensor
+        size += tensor.nbytes
+    path, card = Path(path), card if len(files) == 1 else {**card, "files": len(files)}
+    for number, tensors in reversed(list(enumerate(files))):
+        write_tensors(_part(path, number) if number else path, tensors, card)
     write_card(path, card)
 
 
@@ -158,8 +208,13 @@ def _find(name_or_path: str | Path) -> Path:
     shipped = SHIPPED / f"{name_or_path}.safetensors"
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
+    names = ", ".join(shipped_names())
     raise CheckpointError(f"No checkpoint called {str(name_or_path)!r}: use a path, or one of the shipped {names or '(none)'}.")
+
+
+def shipped_names() -> list[str]:
+    """The names of all weights that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors") if ".part" not in path.name)
 
 
 def why_not_written(error: BaseException, folder: Path) -> str:

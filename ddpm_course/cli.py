@@ -21,6 +21,7 @@ from tqdm import tqdm
 from . import demo, doctor
 from .checkpoints import Loaded, load_checkpoint, load_judge, why_not_written, write_json
 from .data import CIFAR10_CLASSES, DIGITS, DataError, ImageData, atomic_file, load_data, to_uint8
+from .fid import PUBLISHED_N, fid_ready, inception_fid
 from .machine import pick_device
 from .metrics import evaluate
 from .recipes import RECIPES, get_recipe
@@ -79,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", help="label accuracy, distances, diversity, near-copies; a table and JSON")
     command.add_argument("model", metavar="NAME_OR_PATH")
-    command.add_argument("--n", type=_positive, default=1000, help="how many images to draw (default: 1000)")
+    command.add_argument("--n", type=_positive, help=f"how many images to draw (default: 1000, or {PUBLISHED_N} with --fid)")
     _add_sampler(command)
+    command.add_argument("--fid", action="store_true", help="the published FID, too: needs torch-fidelity and, once, a network")
     command.add_argument("--out", type=Path, help="write the JSON there, too")
     command.set_defaults(run=_evaluate)
     return parser
@@ -148,10 +150,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if names not in known:
         raise ValueError(f"There is a judge for digits and for CIFAR-10 classes alone, and this model draws {', '.join(names[:5])}.")
     data_name, judge_name = known[names]
+    arguments.n = arguments.n or (PUBLISHED_N if arguments.fid else 1000)
+    if arguments.fid:
+        if loaded.model.config.in_channels != 3:
+            raise ValueError("The published FID is one of colour images; for digits there is no convention. Leave out --fid.")
+        fid_ready()  # before minutes or hours of drawing
     judge, _ = load_judge(judge_name)
     data, held_out = load_data(data_name), _held_out(data_name)
     classes = loaded.model.config.num_classes
-    labels = None if classes is None else torch.arange(arguments.n) % classes
+    labels = None if classes is None or arguments.guidance == 0 else torch.arange(arguments.n) % classes
     images = _draw(loaded, labels, arguments.n if labels is None else None, arguments)
     found = evaluate(judge, images, labels, data, held_out)
     rows = [
@@ -165,9 +172,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     print(f"{'':32}{'drawn':>28}{'real':>12}")
     for name, drawn, real in rows:
         print(f"{name:32}{drawn:>28}{real:>12}")
+    fid = inception_fid(images, data.images) if arguments.fid else None
+    if fid is not None:
+        print(f"FID, Inception features: {fid:.2f}, {len(images):,} drawn against {len(data):,} training images ({data.source}).")
+        if "JPEG" in data.source or len(images) != PUBLISHED_N:
+            print(f"Published figures draw {PUBLISHED_N:,} images and use CIFAR-10's original pixels: do not set this one beside them.")
     asked = {key: getattr(arguments, key) for key in ("n", "guidance", "solver", "steps", "seed")}
     reference = held_out.source if held_out else "the other training images"
     figures = {"model": str(arguments.model), **asked, "data": data.source, "reference": reference, **dataclasses.asdict(found)}
+    figures |= {"fid": fid} if arguments.fid else {}
     print(json.dumps(figures))
     if arguments.out:
         write_json(arguments.out, figures)
@@ -175,8 +188,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _draw(loaded: Loaded, labels: torch.Tensor | None, n: int | None, arguments: argparse.Namespace) -> torch.Tensor:
+    scale = 1.0 if labels is None and arguments.guidance == 0 else arguments.guidance  # without labels there is nothing to leave out
     images = sample(
-        loaded.diffusion, loaded.model.to(pick_device()), labels=labels, n=n, seed=arguments.seed, scale=arguments.guidance,
+        loaded.diffusion, loaded.model.to(pick_device()), labels=labels, n=n, seed=arguments.seed, scale=scale,
         solver=arguments.solver, timesteps=arguments.steps, batch_size=100, progress=_batches,
     )
     return to_uint8(images).cpu()

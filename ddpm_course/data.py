@@ -13,7 +13,7 @@ import os
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .folder import DataError as DataError
+from .folder import read_folder, read_image
+
 DIGITS = tuple(str(digit) for digit in range(10))
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_MIRRORS = (
@@ -29,11 +32,6 @@ CIFAR10_MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the origin, slow since June 2026 (pytorch/vision#9536)
 )
 CIFAR10_JPEG = "cifar10-jpeg.tar.xz"  # cifar10/{train,test}/<class>/NNNN.jpg in one archive
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
-
-
-class DataError(ValueError):
-    """The data asked for cannot be read. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,8 @@ def load_data(name: str | Path, root: str | Path | None = None, split: str = "tr
 
     name: "mnist" (60,000 / 10,000), "mnist5k" (5,000 training digits, offline), "cifar10" (50,000 / 10,000), or
     the path of a folder with one sub-folder per class; where it has `train/` and `test/`, `split` picks one.
-    size: for a folder, scale and crop every image to size x size; without it, all must have one size.
+    size: for a folder, scale and crop every image to size x size; without it, all must have one size. What is done to
+    its images, such as transparent parts laid on white, and what is left out, is said in a line each.
 
     MNIST and CIFAR-10 are looked for in: `root`, $DDPM_COURSE_DATA, the user's cache; then downloaded (md5 checked,
     two mirrors) into `root` or the cache unless `download` is False. "mnist" then falls back to "mnist5k" and says so.
@@ -89,8 +88,8 @@ def load_data(name: str | Path, root: str | Path | None = None, split: str = "tr
         return _mnist5k(split)
     if name in ("mnist", "cifar10"):
         return _search(str(name), Path(root) if root is not None else None, split, download)
-    if Path(name).is_dir():
-        return _image_folder(Path(name), split, size)
+    if (folder := Path(name).expanduser()).is_dir():
+        return _image_folder(folder, split, size)
     raise DataError(f"No data called {str(name)!r}: use 'mnist', 'mnist5k', 'cifar10', or the path of a folder of images by class.")
 
 
@@ -179,7 +178,7 @@ def _cifar10_jpeg(archive: Path, split: str, word: str) -> ImageData:
                 if member.isfile() and len(parts) >= 3 and parts[-3] == split and parts[-2] in CIFAR10_CLASSES:
                     picture = tar.extractfile(member)
                     assert picture is not None
-                    images.append(_read_image(picture, member.name, "RGB"))
+                    images.append(read_image(picture, member.name))
                     labels.append(CIFAR10_CLASSES.index(parts[-2]))
             stream.read()  # to the checksum at the end: tarfile takes a damaged header for the end of the archive
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
@@ -238,57 +237,10 @@ def _mnist5k(split: str) -> ImageData:
 
 
 def _image_folder(folder: Path, split: str, size: int | None) -> ImageData:
-    if (folder / split).is_dir():
-        folder = folder / split
-    elif split == "test":
-        raise DataError(f"{folder} has no folder 'test'. Make one, with a sub-folder per class.")
-    files = {
-        entry.name: sorted(p for p in entry.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    files = {name: paths for name, paths in files.items() if paths}
-    if not files:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise DataError(f"No images in {folder}: it needs one sub-folder per class, with images ({kinds}) inside.")
-    paths = [path for group in files.values() for path in group]
-    mode = "L" if all(_mode(path) in ("L", "1") for path in paths) else "RGB"
-    images = [_read_image(path, str(path), mode, size) for path in paths]
-    shapes = {image.shape[1:] for image in images}
-    if len(shapes) > 1:
-        some = " and ".join(f"{width}x{height}" for height, width in sorted(shapes)[:2])
-        raise DataError(f"The images in {folder} have {len(shapes)} sizes, among them {some}. Give one: load_data(..., size=32).")
-    labels = [label for label, group in enumerate(files.values()) for _ in group]
-    return ImageData(torch.from_numpy(np.stack(images)), torch.tensor(labels), tuple(files), f"folder {folder}")
-
-
-def _mode(path: Path) -> str:
-    return _pil(path, str(path), lambda image: image.mode)
-
-
-def _read_image(file, name: str, mode: str, size: int | None = None) -> np.ndarray:
-    """uint8 (C, H, W)"""
-
-    def decode(image):
-        image = image.convert(mode)
-        if size is not None:
-            from PIL import ImageOps
-
-            image = ImageOps.fit(image, (size, size))  # shorter side to `size`, then the middle
-        array = np.asarray(image)
-        return array[None] if mode == "L" else array.transpose(2, 0, 1)
-
-    return _pil(file, name, decode)
-
-
-def _pil(file, name: str, use: Callable):
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return use(image)
-    except (OSError, ValueError, SyntaxError) as error:  # PIL's three words for a broken file
-        raise DataError(f"{name} is not a readable image ({error}). Delete or replace it.") from None
+    images, labels, class_names, notes = read_folder(folder, split, size)
+    for note in notes:
+        _say(f"{folder}: {note}")
+    return ImageData(torch.from_numpy(images), torch.tensor(labels), class_names, f"folder {folder}")
 
 
 # --- small things that everything above and the practice floor need -----------------------------------------------

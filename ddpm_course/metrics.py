@@ -1,7 +1,6 @@
 """How good are the samples? A judge reads them; distances, diversity and nearest neighbours say the rest.
 
-All statistics are computed in float64 on the CPU. `Judge` is a small classifier, trained on real images by
-`train_judge` and shipped; its penultimate features are the space in which the distances are measured.
+All statistics are computed in float64 on the CPU. The judge's penultimate features are the space in which the distances are measured.
 """
 
 from __future__ import annotations
@@ -10,83 +9,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .data import ImageData, to_float
-
-
-class Judge(nn.Module):
-    """A convolutional classifier: three levels, BatchNorm, global average, `features` numbers, then the logits.
-
-    images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes).
-    """
-
-    def __init__(self, in_channels: int = 1, image_size: int = 28, num_classes: int = 10, width: int = 24, features: int = 64):
-        super().__init__()
-        self.arguments = dict(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width, features=features)
-
-        def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-            )
-
-        self.body = nn.Sequential(
-            conv(in_channels, width, 5),
-            nn.MaxPool2d(2),
-            conv(width, 2 * width),
-            conv(2 * width, 2 * width),
-            nn.MaxPool2d(2),
-            conv(2 * width, 4 * width),
-            conv(4 * width, 4 * width),
-        )
-        self.to_features = nn.Sequential(nn.Flatten(), nn.Linear(4 * width * (image_size // 4) ** 2, features), nn.ReLU())
-        self.to_logits = nn.Linear(features, num_classes)
-
-    def features(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, features): what the distances are measured on."""
-        size, channels = self.arguments["image_size"], self.arguments["in_channels"]
-        if images.shape[1:] != (channels, size, size):
-            raise ValueError(f"This judge reads {channels}x{size}x{size} images, not {'x'.join(map(str, images.shape[1:]))}.")
-        return self.to_features(self.body(to_float(images) if images.dtype == torch.uint8 else images))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.to_logits(self.features(images))
-
-
-def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: float = 3e-3, seed: int = 0, progress=iter) -> Judge:
-    """Train a judge on real images: cross-entropy, AdamW, one cycle of the learning rate, small affine distortions.
-
-    images: how many are seen in all. progress: wraps the iterator of steps, `tqdm` for instance.
-    """
-    channels, size = data.images.shape[1], data.images.shape[-1]
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        judge = Judge(channels, size, len(data.class_names)).train()
-        steps = images // batch
-        optimizer = torch.optim.AdamW(judge.parameters(), lr=lr, weight_decay=0.05)
-        for step in progress(range(steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
-            index = torch.randint(len(data), (batch,), generator=generator)
-            x = _distort(to_float(data.images[index]), generator)
-            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return judge.eval()
-
-
-def _distort(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate by up to 12 degrees, scale by up to 10 %, shift by up to 7 % of the width, image by image."""
-    n = len(x)
-    draw = torch.rand(n, 4, generator=generator) * 2 - 1
-    angle, scale, shift = draw[:, 0] * math.radians(12), 1 + 0.1 * draw[:, 1], 0.14 * draw[:, 2:]
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
+from .judge import Judge
 
 
 @torch.no_grad()

@@ -81,19 +81,24 @@ RECIPES = {
         ),
         Recipe(
             "cifar10-cpu",
-            "small colour images by class, about two hours on two CPU cores",
+            "small colour images by class, an hour or two on two CPU cores",
             data="cifar10",
-            unet=dataclasses.replace(_CIFAR, channels=(64, 128), blocks=1, attention=(8,), patch=2, groups=4),
-            train=TrainConfig(images=1_500_000, lr=1e-3, muon_lr=0.01, ema_images=50_000, flip=True, preview_images=100_000),
+            unet=dataclasses.replace(
+                _CIFAR, channels=(32, 64, 128), blocks=1, attention=(), patch=2, groups=2, conditioning="scale-shift",
+            ),
+            train=TrainConfig(
+                images=700_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, flip=True, preview_images=7_000
+            ),
         ),
         Recipe(
             "cifar10-colab",
             "small colour images by class, an hour or two on a Colab T4",
             data="cifar10",
-            unet=dataclasses.replace(_CIFAR, channels=(96, 192), blocks=2, attention=(8,), patch=1, dropout=0.1),
+            unet=dataclasses.replace(_CIFAR, channels=(96, 192), blocks=2, attention=(8,), patch=2, dropout=0.1),
             train=TrainConfig(
-                images=6_000_000, batch_size=128, lr=4e-4, warmup_images=50_000, ema_images=200_000, flip=True, preview_images=500_000
+                images=6_000_000, batch_size=128, lr=4e-4, warmup_images=50_000, ema_images=200_000, flip=True, preview_images=60_000
             ),
+            prediction="v",
         ),
         Recipe(
             "cifar10-full",
@@ -102,8 +107,9 @@ RECIPES = {
             unet=dataclasses.replace(_CIFAR, channels=(96, 192, 192), blocks=2, attention=(16, 8), dropout=0.1),
             train=TrainConfig(
                 images=25_000_000, batch_size=512, lr=1e-3, warmup_images=200_000, ema_images=500_000, flip=True,
-                compile=True, log_images=51_200, preview_images=2_500_000,
+                compile=True, log_images=51_200, preview_images=250_000,
             ),
+            prediction="v",
         ),
     )
 }

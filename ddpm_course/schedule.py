@@ -127,10 +127,11 @@ class NoiseSchedule(nn.Module):
         if not 1 <= n <= self.T:
             raise ValueError(f"A sampler of this schedule takes 1 to {self.T} steps, not {n}.")
         if spacing == "trailing":
-            return [round(self.T - i * self.T / n) - 1 for i in range(n)]
+            stride = self.T - (self.T - self.T / n)  # rounded as numpy.arange does: ties fall where the paper and diffusers have them
+            return [round(self.T - i * stride) - 1 for i in range(n)]
         if spacing == "leading":
             return [i * (self.T // n) for i in reversed(range(n))]
-        return [self.T - 1] if n == 1 else [round(i * (self.T - 1) / (n - 1)) for i in reversed(range(n))]
+        return [self.T - 1] if n == 1 else [round(i * ((self.T - 1) / (n - 1))) for i in reversed(range(n))]
 
     def _apply(self, fn, recurse=True):
         kept = self.betas, self.log_alpha_bar

@@ -10,7 +10,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import SMALL, build, randn, run
+from tiny import SMALL, TRAIN, build, randn, run
 
 from ddpm_course import checkpoints
 from ddpm_course.checkpoints import (
@@ -18,17 +18,20 @@ from ddpm_course.checkpoints import (
     CheckpointError,
     load_checkpoint,
     load_judge,
+    load_previews,
     model_card,
     read_tensors,
     save_model,
+    shipped_names,
     write_json,
     write_tensors,
 )
-from ddpm_course.metrics import Judge
+from ddpm_course.data import to_uint8
+from ddpm_course.judge import Judge
 from ddpm_course.sampling import sample
 from ddpm_course.schedule import NoiseSchedule
 
-NAMES = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+NAMES = shipped_names()
 
 
 @pytest.fixture
@@ -68,6 +71,25 @@ def test_float16_halves_the_file_and_comes_back_as_float32(saved, tmp_path):
     torch.testing.assert_close(output(loaded), output(model), rtol=0.02, atol=0.02)
 
 
+def test_large_weights_lie_in_several_files(saved, tmp_path):
+    _, model, diffusion = saved
+    path, largest = tmp_path / "large.safetensors", 20_000
+    save_model(path, model, model_card(model, diffusion), largest=largest)
+    files = sorted(tmp_path.glob("large*.safetensors"))
+    assert len(files) == read_tensors(path)[1]["files"] > 2
+    biggest = max(tensor.nbytes for tensor in model.state_dict().values())
+    assert all(file.stat().st_size < max(largest, biggest) + 20_000 for file in files)
+    assert torch.equal(output(model), output(load_checkpoint(path).model))
+    other = tmp_path / "other.safetensors"
+    save_model(other, model, {**model_card(model, diffusion), "seed": 1}, largest=largest)
+    other.with_suffix(".part1.safetensors").replace(path.with_suffix(".part1.safetensors"))
+    with pytest.raises(CheckpointError, match=r"large\.part1\.safetensors does not belong to .*fetch both again"):
+        load_checkpoint(path)
+    path.with_suffix(".part1.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"No checkpoint at .*large\.part1"):
+        load_checkpoint(path)
+
+
 @pytest.mark.parametrize(
     "schedule", [NoiseSchedule.linear(50), NoiseSchedule.cosine(30, s=0.01), NoiseSchedule.from_betas([0.1, 0.2, 0.5])],
     ids=["linear", "cosine", "from_betas"],
@@ -104,6 +126,20 @@ def test_folder_of_a_run_and_its_state_give_the_average(tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in result.model.state_dict().items())
     state = load_file(tmp_path / "state.safetensors")
     assert any(not torch.equal(loaded[name], state[f"model.{name}"]) for name in loaded)
+
+
+def test_previews_come_back_as_images(tmp_path):
+    """The last preview is what the averaged weights of the end draw, image by image."""
+    result = run(tmp_path, images=96, preview_images=32, log_images=16)
+    previews = load_previews(tmp_path)
+    assert list(previews) == [32, 64, 96]
+    drawn = to_uint8(sample(build()[1], result.model, labels=torch.arange(40) % 10, seed=TRAIN.seed))
+    last = previews[96]
+    assert last.dtype == torch.uint8
+    assert torch.equal(last, drawn.expand(last.shape))
+    run(tmp_path / "without", images=32)
+    with pytest.raises(CheckpointError, match="No previews in .*preview_images above 0"):
+        load_previews(tmp_path / "without")
 
 
 # --- what cannot be read ------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from tiny import HERE, RECIPE, digits, environment
 from ddpm_course import cli
 from ddpm_course.checkpoints import load_checkpoint
 from ddpm_course.cli import main
+from ddpm_course.data import CIFAR10_CLASSES, ImageData
+from ddpm_course.fid import FidError
+from ddpm_course.judge import Judge
 from ddpm_course.recipes import RECIPES
 from ddpm_course.training import train
 
@@ -44,6 +47,22 @@ def unconditional(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undropped(tmp_path_factory):
     return small_run(tmp_path_factory.mktemp("undropped"), label_dropout=0.0)
+
+
+def colours(n):
+    """Noise in colour, as if it were CIFAR-10."""
+    images = torch.randint(256, (n, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return ImageData(images, torch.arange(n) % 10, CIFAR10_CLASSES, "noise in colour")
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """The folder of a run on images that have the names of CIFAR-10's classes."""
+    folder = tmp_path_factory.mktemp("colour")
+    recipe = RECIPE.fitted_to(colours(60))
+    model, diffusion = recipe.build()
+    train(model, diffusion, colours(60), dataclasses.replace(recipe.train, images=32), folder, device="cpu")
+    return folder
 
 
 def small_run(folder, images=128, num_classes=10, **changes):
@@ -334,8 +353,38 @@ def test_evaluate_unconditional(unconditional, capsys):
     assert figures_in(capsys.readouterr().out)["accuracy"] is None
 
 
-def test_evaluate_with_bad_input_leaves_one_line(capsys):
+def test_evaluate_at_guidance_zero_asks_for_no_label(trained, capsys):
+    assert main(["evaluate", str(trained), "--n", "60", "--guidance", "0", "--steps", "3"]) == 0
+    assert figures_in(capsys.readouterr().out)["accuracy"] is None
+
+
+def test_evaluate_with_bad_input_leaves_one_line(trained, capsys):
     assert "No checkpoint" in fails(capsys, "evaluate", "no-such-model")
+    assert "one of colour images" in fails(capsys, "evaluate", trained, "--fid")
+
+
+def test_evaluate_with_the_published_fid(colour, tmp_path, capsys, monkeypatch):
+    """All but Inception's features: drawn and training images, as bytes, go to `inception_fid`, and what is said of its figure."""
+    asked = []
+    monkeypatch.setattr(cli, "fid_ready", lambda: asked.append("ready"))
+    monkeypatch.setattr(cli, "inception_fid", lambda drawn, real: asked.append((drawn, real)) or 12.345)
+    monkeypatch.setattr(cli, "load_data", lambda name, **_: colours(60))
+    monkeypatch.setattr(cli, "load_judge", lambda name: (Judge(3, 32, 10, width=4, features=8, residual=True).eval(), {}))
+    assert main(["evaluate", str(colour), "--fid", "--n", "40", "--steps", "2", "--out", "figures.json"]) == 0
+    out = capsys.readouterr().out
+    ready, (drawn, real) = asked
+    assert ready == "ready" and drawn.shape == (40, 3, 32, 32) and drawn.dtype == real.dtype == torch.uint8 and len(real) == 60
+    assert "FID, Inception features: 12.35, 40 drawn against 60 training images" in out and "do not set this one beside them" in out
+    assert json.loads((tmp_path / "figures.json").read_text())["fid"] == 12.345
+
+
+def test_evaluate_with_fid_looks_for_the_weights_before_it_draws(colour, capsys, monkeypatch):
+    def missing():
+        raise FidError("Inception's weights could not be fetched. Connect to a network once.")
+
+    monkeypatch.setattr(cli, "fid_ready", missing)
+    monkeypatch.setattr(cli, "sample", None)
+    assert "Connect to a network once" in fails(capsys, "evaluate", colour, "--fid")
 
 
 # --- what nobody foresaw ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from PIL import Image
+from tiny import picture
 
 from ddpm_course import data as module
 from ddpm_course.data import CIFAR10_CLASSES, CIFAR10_MIRRORS, DataError, atomic_file, cache_dir, load_data, to_float, to_uint8
@@ -312,8 +312,8 @@ def test_original_cifar_equals_torchvision(cifar_files, nowhere, tmp_path):
         ours = load_data("cifar10", root=tmp_path, split=split)
         assert ours.images.shape == (len(theirs), 3, 32, 32)
         assert ours.labels.tolist() == theirs.targets
-        for image, (picture, _) in zip(ours.images, theirs, strict=True):
-            assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(picture))
+        for image, (their_image, _) in zip(ours.images, theirs, strict=True):
+            assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(their_image))
 
 
 def test_one_flipped_byte_of_cifar_is_noticed(cifar_files, nowhere, tmp_path):
@@ -347,14 +347,6 @@ def test_when_all_mirrors_fail_the_reason_is_given(nowhere, tmp_path, monkeypatc
     monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", fetch)
     with pytest.raises(DataError, match=r"the download failed: File not found or corrupted"):
         load_data("cifar10", root=tmp_path)
-
-
-def picture(shape, seed, kind="JPEG"):
-    """A smooth random picture as the bytes of an image file. shape: (H, W) is grey, (H, W, 3) in colour."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, *shape[2:]), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(coarse).resize(shape[1::-1]).save(out, kind)
-    return out.getvalue()
 
 
 @pytest.fixture
@@ -452,116 +444,6 @@ def test_the_real_cifar_archive():
     data = load_data("cifar10", split="test")
     assert data.images.shape == (10_000, 3, 32, 32)
     assert data.labels.bincount().tolist() == [1000] * 10
-
-
-# --- a folder of images by class ----------------------------------------------------------------------------------
-
-
-def write_folder(root, kinds, shape=(12, 12, 3), seed=0):
-    """kinds: path -> format."""
-    for i, (name, kind) in enumerate(kinds.items()):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(picture(shape, seed + i, kind))
-    return root
-
-
-MIXED = {"cat/b.png": "PNG", "cat/a.JPG": "JPEG", "ant/10.bmp": "BMP", "ant/9.webp": "WEBP", "Dog/x.jpeg": "JPEG"}
-
-
-def assert_equals_image_folder(ours, folder):
-    theirs = torchvision.datasets.ImageFolder(folder)
-    assert ours.class_names == tuple(theirs.classes)
-    assert ours.labels.tolist() == theirs.targets
-    for image, (their_image, _) in zip(ours.images, theirs, strict=True):
-        assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(their_image)[..., : len(image)])
-
-
-def test_folder_equals_image_folder(tmp_path):
-    write_folder(tmp_path, MIXED)
-    data = load_data(tmp_path)
-    assert data.images.shape == (5, 3, 12, 12) and data.images.dtype == torch.uint8
-    assert_equals_image_folder(data, tmp_path)
-    assert str(tmp_path) in data.source
-    assert_equals_image_folder(load_data(str(tmp_path)), tmp_path)
-
-
-def test_folder_with_train_and_test(tmp_path):
-    write_folder(tmp_path / "train", MIXED)
-    write_folder(tmp_path / "test", dict(list(MIXED.items())[::2]), seed=50)
-    for split in ("train", "test"):
-        assert_equals_image_folder(load_data(tmp_path, split=split), tmp_path / split)
-
-
-def test_folder_without_test(tmp_path):
-    write_folder(tmp_path, MIXED)
-    with pytest.raises(DataError, match="no folder 'test'"):
-        load_data(tmp_path, split="test")
-
-
-def test_grey_folder_has_one_channel(tmp_path):
-    write_folder(tmp_path, {"a/1.png": "PNG", "b/1.png": "PNG"}, shape=(12, 12))
-    data = load_data(tmp_path)
-    assert data.images.shape == (2, 1, 12, 12)
-    assert_equals_image_folder(data, tmp_path)
-
-
-@pytest.mark.parametrize("grey", [1, 25])
-def test_one_colour_image_makes_the_folder_coloured(tmp_path, grey):
-    write_folder(tmp_path, {f"a/{i:02d}.png": "PNG" for i in range(grey)}, shape=(12, 12))
-    write_folder(tmp_path, {"b/1.png": "PNG"}, seed=99)
-    data = load_data(tmp_path)
-    assert data.images.shape == (grey + 1, 3, 12, 12)
-    assert_equals_image_folder(data, tmp_path)
-
-
-def test_one_broken_file_is_named(tmp_path):
-    write_folder(tmp_path, MIXED)
-    (tmp_path / "cat" / "c.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"c\.png is not a readable image.*(Delete|replace)"):
-        load_data(tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
-def test_a_file_cut_at_any_length_is_named_or_read(tmp_path, kind):
-    whole = picture((12, 12), 3, kind)
-    path = tmp_path / "a" / f"cut.{kind.lower()}"
-    path.parent.mkdir()
-    refused = 0
-    for length in range(0, len(whole), max(1, len(whole) // 40)):
-        path.write_bytes(whole[:length])
-        try:
-            assert len(load_data(tmp_path)) == 1
-        except DataError as error:
-            assert str(path) in str(error)
-            refused += 1
-    assert refused > 10
-
-
-def test_folder_without_images(tmp_path):
-    with pytest.raises(DataError, match="No images in .*sub-folder per class"):
-        load_data(tmp_path)
-    write_folder(tmp_path, {"loose.png": "PNG"})
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="No images in .*sub-folder per class"):
-        load_data(tmp_path)
-
-
-def test_differing_sizes_need_a_size(tmp_path):
-    write_folder(tmp_path, {"a/1.png": "PNG"}, shape=(12, 12, 3))
-    write_folder(tmp_path, {"a/2.png": "PNG"}, shape=(16, 12, 3))
-    with pytest.raises(DataError, match=r"2 sizes.*size="):
-        load_data(tmp_path)
-    assert load_data(tmp_path, size=8).images.shape == (2, 3, 8, 8)
-
-
-def test_size_keeps_the_middle(tmp_path):
-    wide = np.zeros((10, 30), dtype=np.uint8)
-    wide[:, 10:20] = 200
-    (tmp_path / "a").mkdir()
-    Image.fromarray(wide).save(tmp_path / "a" / "wide.png")
-    image = load_data(tmp_path, size=10).images
-    assert image.shape == (1, 1, 10, 10)
-    assert (image == 200).all()
 
 
 # --- writing whole or not at all ----------------------------------------------------------------------------------

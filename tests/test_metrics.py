@@ -9,6 +9,7 @@ import scipy.linalg
 import scipy.spatial.distance
 import scipy.stats
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import digits, randn
@@ -16,8 +17,8 @@ from torch import nn
 
 from ddpm_course.checkpoints import load_judge
 from ddpm_course.data import ImageData, load_data, to_float
+from ddpm_course.judge import Judge, _mirror_and_shift, train_judge
 from ddpm_course.metrics import (
-    Judge,
     diversity,
     evaluate,
     features_of,
@@ -27,7 +28,6 @@ from ddpm_course.metrics import (
     near_copies,
     nearest_neighbours,
     proportion,
-    train_judge,
 )
 
 
@@ -285,6 +285,35 @@ def test_a_judge_can_be_trained():
     again = train_judge(small, images=256, batch=64, seed=1).state_dict()
     once_more = train_judge(small, images=256, batch=64, seed=1).state_dict()
     assert all(torch.equal(again[name], once_more[name]) for name in again)
+
+
+def test_a_judge_of_colour_images_can_be_trained():
+    """Bright things at the left or the right edge of a coloured ground: told apart by colour, as mirror images are mixed in."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    images = torch.randint(120, (300, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    images[torch.arange(300), labels, 4:12] += 60
+    data = ImageData(images, labels, ("red", "green", "blue"), "made")
+    trained = train_judge(data, images=2400, batch=60, seed=1)
+    assert trained.arguments["residual"] and not trained.training
+    assert label_accuracy(trained, images, labels).value > 0.9
+    assert features_of(trained, images[:4]).shape == (4, 128)
+    again, once_more = (train_judge(data, images=120, batch=60, seed=1).state_dict() for _ in range(2))
+    assert all(torch.equal(again[name], once_more[name]) for name in again)
+
+
+def test_mirrored_and_shifted_images_are_images_of_the_same_things():
+    """Each is a window of its own image, or of its mirror image, padded by reflection: found again by search, for every one."""
+    x = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    out = _mirror_and_shift(x, torch.Generator().manual_seed(1), most=2)
+    found = []
+    for image, changed in zip(x, out, strict=True):
+        for mirrored in (False, True):
+            padded = F.pad((image.flip(-1) if mirrored else image)[None], (2, 2, 2, 2), mode="reflect")[0]
+            found += [(mirrored, top, left) for top in range(5) for left in range(5)
+                      if torch.equal(padded[:, top : top + 8, left : left + 8], changed)]
+    assert len(found) == len(x)
+    assert {mirrored for mirrored, _, _ in found} == {False, True} and len(set(found)) > 6
 
 
 def test_training_a_judge_leaves_the_global_random_state_alone():

@@ -1,16 +1,18 @@
 """The samplers step by step against diffusers, its frozen numbers, and exact solutions."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpm_course.checkpoints import load_checkpoint
 from ddpm_course.diffusion import PREDICTIONS, Diffusion, posterior
 from ddpm_course.exact import EmpiricalDenoiser, GaussianDenoiser
 from ddpm_course.sampling import Step, ddim_step, ddpm_step, dpmpp_step, draw_noise, image_stream, sample, sample_steps
-from ddpm_course.schedule import NoiseSchedule
+from ddpm_course.schedule import SPACINGS, NoiseSchedule
 from ddpm_course.unet import UNet, UNetConfig
 
 DIFFUSERS_NAME = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
@@ -104,6 +106,99 @@ def test_dpmpp_steps_are_those_of_diffusers(schedule, prediction, spacing, n):
     xT = randn(2, 3, 4, 4)
     steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=theirs.timesteps.tolist(), solver="dpmpp", clip=False)
     assert assert_equal_steps(steps, xT, theirs.step, tolerance=1e-4) == n
+
+
+# The same at random settings. They visit our timesteps (test_schedule compares the lists themselves).
+
+
+@st.composite
+def random_walks(draw):
+    """(schedule, prediction, clip, visits): any schedule, number of steps and spacing, or any falling list of timesteps."""
+    T = draw(st.sampled_from([2, 13, 100, 250, 1000]))
+    kind = draw(st.sampled_from(["linear", "cosine", "any"]))
+    if kind == "any":
+        betas = draw(st.lists(st.floats(0.01, 0.3), min_size=2, max_size=40))
+        schedule = NoiseSchedule.from_betas(betas)
+    else:
+        schedule = NoiseSchedule.cosine(T) if kind == "cosine" or T <= 20 else NoiseSchedule.linear(T)
+    spacing = draw(st.sampled_from([*SPACINGS, "a list"]))
+    if spacing == "a list":
+        visits = sorted(draw(st.sets(st.integers(0, schedule.T - 1), min_size=1, max_size=25)), reverse=True)
+    else:
+        visits = schedule.timesteps(draw(st.integers(1, min(schedule.T, 25))), spacing)
+    return schedule, draw(st.sampled_from(PREDICTIONS)), draw(st.booleans()), visits
+
+
+@given(random_walks(), st.sampled_from(["small", "large"]))
+def test_random_ddpm_walks_are_those_of_diffusers(walk, variance):
+    schedule, prediction, clip, visits = walk
+    theirs = diffusers_scheduler("DDPMScheduler", schedule, variance_type=f"fixed_{variance}", clip_sample=clip,
+                                 prediction_type=DIFFUSERS_NAME[prediction])
+    theirs.set_timesteps(timesteps=visits)
+    xT, noise = randn(2, 3, 4, 4), seeded(7)
+    steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=visits, variance=variance, clip=clip,
+                         generator=seeded(7))
+
+    def their_step(out, t, x):
+        step = theirs.step(out, t, x, generator=noise)
+        # After t > 0 they add noise to the finished image; its mean is their guess.
+        return step if t != visits[-1] else type(step)(prev_sample=step.pred_original_sample)
+
+    assert assert_equal_steps(steps, xT, their_step) == len(visits)
+
+
+@given(random_walks(), st.one_of(st.just(0.0), st.just(1.0), st.floats(0, 1)))
+def test_random_ddim_walks_are_those_of_diffusers(walk, eta):
+    schedule, prediction, clip, visits = walk
+    theirs = diffusers_scheduler("DDIMScheduler", schedule, clip_sample=clip, prediction_type=DIFFUSERS_NAME[prediction])
+    xT, noise, after = randn(2, 3, 4, 4), seeded(7), dict(zip(visits, [*visits[1:], -1], strict=True))
+    steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=visits, solver="ddim", eta=eta, clip=clip,
+                         generator=seeded(7))
+
+    def their_step(out, t, x):
+        theirs.num_inference_steps = Fraction(schedule.T, t - after[t])  # they step by T // this, ours to the next visit
+        return theirs.step(out, t, x, eta=eta, use_clipped_model_output=True, generator=noise)
+
+    assert assert_equal_steps(steps, xT, their_step) == len(visits)
+
+
+@given(random_walks())
+def test_random_dpmpp_walks_are_those_of_diffusers(walk):
+    schedule, prediction, clip, visits = walk
+    config = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint", "final_sigmas_type": "zero"}
+    # They have no clip_sample; dynamic thresholding that never exceeds 1 is the same clip.
+    theirs = diffusers_scheduler("DPMSolverMultistepScheduler", schedule, prediction_type=DIFFUSERS_NAME[prediction], thresholding=clip,
+                                 sample_max_value=1.0, **config)
+    theirs.set_timesteps(timesteps=visits)
+    xT = randn(2, 3, 4, 4)
+    steps = sample_steps(Diffusion(schedule, prediction), rough_model, xT, timesteps=visits, solver="dpmpp", clip=clip)
+    # A long step after a very short one multiplies the rounding of their float32 log-SNR by the ratio of the two.
+    assert assert_equal_steps(steps, xT, theirs.step, tolerance=1e-3) == len(visits)
+
+
+@pytest.mark.parametrize("name, options, config", [
+    ("DDPMScheduler", {"solver": "ddpm"}, {"clip_sample": True}),
+    ("DDIMScheduler", {"solver": "ddim"}, {"clip_sample": True}),
+    ("DDIMScheduler", {"solver": "ddim", "eta": 0.5}, {"clip_sample": True}),
+    ("DPMSolverMultistepScheduler", {"solver": "dpmpp"}, {"thresholding": True, "sample_max_value": 1.0}),
+])
+def test_the_shipped_network_draws_the_same_digits_through_diffusers(name, options, config):
+    """A whole walk in a loop like their pipelines', by their own name for the cosine schedule: notebook 10 shows it."""
+    diffusers = pytest.importorskip("diffusers")
+    loaded, y, xT = load_checkpoint("mnist"), torch.arange(10), randn(10, 1, 28, 28)
+    theirs = getattr(diffusers, name)(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="sample",
+                                      timestep_spacing="trailing", **config)
+    theirs.set_timesteps(10)
+    more = {"generator": seeded(1)} if name == "DDPMScheduler" else {}
+    if name == "DDIMScheduler":
+        more = {"eta": options.get("eta", 0.0), "use_clipped_model_output": True, "generator": seeded(1)}
+    x = xT
+    for t in theirs.timesteps:
+        with torch.no_grad():
+            output = loaded.model(x, t.expand(10), y)
+        x = theirs.step(output, t, x, **more).prev_sample
+    *_, last = sample_steps(loaded.diffusion, loaded.model, xT, y=y, timesteps=10, generator=seeded(1), **options)
+    assert float((last.x - x).abs().max()) < 0.02  # their float32 alpha-bar is off by 1e-4 where little noise is left
 
 
 # Frozen numbers of diffusers' own tests (tests/schedulers), on its own sample and model

@@ -235,6 +235,19 @@ def test_timesteps_are_those_of_diffusers(spacing, T, n):
     assert NoiseSchedule.cosine(T).timesteps(n, spacing) == theirs.timesteps.tolist()
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("T", [7, 100, 333, 1000, 1024])
+def test_every_number_of_timesteps_is_that_of_diffusers(T, spacing):
+    diffusers = pytest.importorskip("diffusers")
+    theirs, ours = diffusers.DDIMScheduler(num_train_timesteps=T, timestep_spacing=spacing), NoiseSchedule.cosine(T)
+    for n in range(2, T + 1):
+        theirs.set_timesteps(n)
+        expected = theirs.timesteps.tolist()
+        if len(expected) > n:  # "trailing" with 61 of 1000, for instance: they append t = -1, by rounding
+            assert spacing == "trailing" and expected.pop() == -1
+        assert ours.timesteps(n, spacing) == expected
+
+
 @given(st.data(), st.integers(1, 1200), st.sampled_from(SPACINGS))
 def test_timesteps_fall_strictly_within_range(data, T, spacing):
     n = data.draw(st.integers(1, T))

@@ -5,13 +5,16 @@ Run as a script it is the command line itself, with one more recipe: `python tin
 
 import dataclasses
 import functools
+import io
 import os
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from ddpm_course.data import ImageData, load_data
 from ddpm_course.diffusion import Diffusion
@@ -63,6 +66,14 @@ def run_alone(run_dir, changes, pause=0.0) -> None:
 
 def randn(*shape, seed=0, dtype=torch.float32):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def picture(shape, seed, kind="JPEG") -> bytes:
+    """A smooth random picture as an image file. shape: (H, W) is grey, (H, W, 3) in colour."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, *shape[2:]), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(coarse).resize(shape[1::-1]).save(out, kind)
+    return out.getvalue()
 
 
 def environment(cache, **more) -> dict:

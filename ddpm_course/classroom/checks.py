@@ -1,6 +1,7 @@
 """Checks that name the mistake: `check.q_sample(q_sample)` runs the learner's function and says what is wrong with it, if anything.
 
-A check never raises, decides within two seconds of computing, and keeps the learner's best result, and what was right, in the record of `store`.
+A check never raises, decides within two seconds of computing, and keeps the learner's best result, and what was right, in the
+record of `store`.
 """
 
 from __future__ import annotations

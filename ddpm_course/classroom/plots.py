@@ -136,11 +136,12 @@ def histograms(values: Mapping[str, Any], images: Sequence[Any] | None = None, *
 
 @_styled
 def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[str, tuple[Any, Any]] | None = None, *,
-           log: str = "", ylim: tuple[float, float] | None = None, smooth: int = 1, images: Mapping[str, Any] | None = None,
-           title: str | None = None, alt: str | None = None) -> Picture:
+           log: str = "", ticks: tuple[Sequence[float], Sequence[float]] = ((), ()), ylim: tuple[float, float] | None = None,
+           smooth: int = 1, images: Mapping[str, Any] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
     """Curves over x, and measured points: those that bear a curve's name get its colour.
 
     x: numbers, or {name: numbers} where curves have their own. log: "x", "y" or "xy" for logarithmic axes.
+    ticks: the numbers that stand on the x axis, and on the y axis; none given, matplotlib chooses.
     smooth: each curve shows the means of so many values in turn, where the last of them stands.
     images: {title: image, or (N, C, H, W) as a square of images}, shown to the right, one above the other.
     """
@@ -166,6 +167,10 @@ def curves(x, ys: Mapping[str, Any], xlabel: str, ylabel: str, points: Mapping[s
         label = f"{name}, measured" if name in ys else name
         axes.plot(_array(px), _array(py), "o", color=look[name][0], markeredgecolor="white", markersize=6, label=label)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
+    for axis, numbers in zip((axes.xaxis, axes.yaxis), ticks, strict=True):
+        if len(numbers):
+            axis.set_ticks(numbers, [f"{number:g}" for number in numbers])
+            axis.set_ticks([], minor=True)
     if ylim:
         axes.set_ylim(*ylim)
     if len(names) > 1 or points:
@@ -244,10 +249,12 @@ def bars(values: Mapping[str, float], ylabel: str, *, spread: Mapping[str, tuple
 
 @_styled
 def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, float, float, float] | None = None,
-         limits: tuple[float, float] | None = None, title: str | None = None, alt: str | None = None) -> Picture:
+         limits: tuple[float, float] | None = None, names: Sequence[object] | None = None, title: str | None = None,
+         alt: str | None = None) -> Picture:
     """A matrix (rows, columns) as colours, row 0 at the bottom. extent: (left, right, bottom, top) in units of the axes.
 
-    label: what the colours mean. limits: the values at the ends of the colour bar; around 0, blue and red diverge.
+    names: of the rows and the columns of a square matrix; then row 0 stands at the top. label: what the colours mean.
+    limits: the values at the ends of the colour bar; around 0, blue and red diverge.
     """
     figure, grid = _figure(6.4, 3.6)
     array = _array(matrix)
@@ -256,6 +263,10 @@ def heat(matrix, xlabel: str, ylabel: str, label: str, *, extent: tuple[float, f
                               cmap="cividis" if low >= 0 or high <= 0 else "RdBu_r")
     grid[0][0].set(xlabel=xlabel, ylabel=ylabel)
     grid[0][0].grid(False)
+    if names is not None:
+        grid[0][0].set_xticks(range(len(array)), map(str, names), rotation=40, ha="right")
+        grid[0][0].set_yticks(range(len(array)), map(str, names))
+        grid[0][0].invert_yaxis()
     figure.colorbar(shown, ax=grid[0][0], label=label)
     return _finish(figure, title, alt or f"{label} over {xlabel} and {ylabel}, from {array.min():.3g} to {array.max():.3g}.")
 

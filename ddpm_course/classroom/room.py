@@ -16,8 +16,9 @@ from typing import TypeVar
 import torch
 
 from ..checkpoints import Loaded, load_checkpoint
-from ..data import ImageData, cache_dir, load_data
+from ..data import DataError, ImageData, cache_dir, load_data
 from ..machine import describe_device, pick_device
+from .drawn import drawn_data
 
 Value = TypeVar("Value")
 
@@ -83,6 +84,16 @@ def training_digits(download: bool = False) -> ImageData:
         return data
     place_in_class = (data.labels[:, None] == torch.arange(10)).cumsum(0).gather(1, data.labels[:, None])[:, 0]
     return data[torch.argsort(place_in_class * 10 + data.labels)]
+
+
+@functools.cache
+def photos(download: bool = False) -> ImageData:
+    """CIFAR-10's training images from this machine, else 2,000 drawn pictures of ten kinds of things: `source` says which."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return load_data("cifar10", download=download)
+    except DataError:
+        return drawn_data(2000)
 
 
 def is_mnist(data: ImageData) -> bool:

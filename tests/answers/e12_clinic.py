@@ -12,7 +12,7 @@ def pair_by_normal(x0, alpha_bar_t, generator):
 
 def pair_as_lists(x0, alpha_bar_t, generator):
     eps = torch.normal(0.0, 1.0, x0.shape, generator=generator)
-    xt = torch.stack([a.sqrt() * x + (1 - a).sqrt() * e for x, a, e in zip(x0, alpha_bar_t, eps)])
+    xt = torch.stack([a.sqrt() * x + (1 - a).sqrt() * e for x, a, e in zip(x0, alpha_bar_t, eps, strict=True)])
     return [xt, eps]
 
 

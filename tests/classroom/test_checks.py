@@ -76,16 +76,19 @@ def test_hang_names_the_line():
     assert "(`time.sleep(100)`)" in check.q_sample(sleeps).message
 
 
-def late(x0, t, noise, alpha_bar, asked=[]):
-    if not asked:
-        asked.append(time.sleep(2))
+LATE = []
+
+
+def late(x0, t, noise, alpha_bar):
+    if not LATE:
+        LATE.append(time.sleep(2))
     return RIGHT(x0, t, noise, alpha_bar)
 
 
 @pytest.mark.parametrize(("load", "status"), [(0.0, "wrong"), (100.0, "right")])
 def test_on_a_busy_machine_a_right_answer_may_come_late(load, status, monkeypatch):
     monkeypatch.setattr(sandbox.os, "getloadavg", lambda: (load, load, load), raising=False)
-    late.__defaults__[0].clear()
+    LATE.clear()
     assert check.q_sample(late).status == status
 
 

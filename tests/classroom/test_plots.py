@@ -29,6 +29,7 @@ def make():
                               titles=["before", "after"]),
         "bars": plots.bars({"plain": 0.5, "without skips": 1.25}, "loss", spread={"plain": (0.4, 0.6)}),
         "heat": plots.heat(torch.eye(4), "t", "number", "value"),
+        "heat with names": plots.heat(torch.eye(3), "read as", "asked for", "share", names=["cat", "dog", "ship"]),
         "board": plots.board({"healthy": {"one step": ("0.20", False)}, "F": {"one step": ("0.04", True)}}),
         "curves beside images": plots.curves(x, {"mean": x}, "t", "value", images={"first": DIGITS[0], "last": DIGITS[1]}),
         "ladder": plots.ladder([("inlet", (4, 28), 1e6), ("middle 1", (8, 14), 3e6), ("up", (4, 28), 2e6)], [(0, 2)],
@@ -123,6 +124,12 @@ def test_points_have_their_curves_colour_and_lines_differ_without_colour():
     assert by_name["mean"].get_color() == by_name["mean, measured"].get_color() != by_name["variance"].get_color()
     assert by_name["mean"].get_linestyle() != by_name["variance"].get_linestyle()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("t", "value") and "mean goes from 0 to 4" in make()["curves"].alt
+
+
+def test_numbers_on_an_axis_are_those_given():
+    axes = plots.curves([1, 3, 5], {"a": [1, 20, 3]}, "x", "y", log="xy", ticks=([1, 3, 5], ())).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "3", "5"] and list(axes.get_xticks(minor=True)) == []
+    assert len(axes.get_yticks(minor=True)) > 3
 
 
 def test_pyplot_keeps_nothing():

@@ -10,6 +10,7 @@ import torch
 from tiny import environment
 
 from ddpm_course.classroom import room
+from ddpm_course.data import CIFAR10_CLASSES
 from ddpm_course.recipes import get_recipe
 from ddpm_course.training import train
 
@@ -20,6 +21,22 @@ def nothing_here(monkeypatch):
     room.training_digits.cache_clear()
     yield
     room.training_digits.cache_clear()
+
+
+def test_photos_are_cifar10_where_it_is_and_drawn_pictures_elsewhere(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    room.photos.cache_clear()
+    drawn = room.photos()
+    assert len(drawn) == 2000 and drawn.images.shape[1:] == (3, 32, 32) and "drawn" in drawn.source
+    assert capsys.readouterr().err == "" and room.photos() is drawn
+    for name in CIFAR10_CLASSES:
+        (tmp_path / "cifar10" / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), "red").save(tmp_path / "cifar10" / "train" / name / "0.png")
+    monkeypatch.setenv("DDPM_COURSE_DATA", str(tmp_path))
+    room.photos.cache_clear()
+    assert len(room.photos()) == 10 and room.photos().source.startswith("CIFAR-10")
+    room.photos.cache_clear()
 
 
 @pytest.mark.parametrize("value, is_fast", [(None, False), ("", False), ("0", False), ("1", True)])

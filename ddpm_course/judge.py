@@ -1,0 +1,145 @@
+"""The judge: a small classifier of real images, which reads samples. It is trained here, and shipped for digits and for CIFAR-10.
+
+Digits get a plain network and small affine distortions; colour images a residual network, flips and shifts.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .data import ImageData, to_float
+from .optim import Muon
+
+
+class Judge(nn.Module):
+    """A convolutional classifier: a body, `features` numbers for each image, then the logits.
+
+    images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes).
+    width: channels of the first layer. residual: the body has residual blocks (He et al. 2016) and pools what it saw everywhere;
+    without them every place keeps weights of its own, which suits centred digits.
+    """
+
+    def __init__(self, in_channels: int = 1, image_size: int = 28, num_classes: int = 10, width: int = 24, features: int = 64,
+                 residual: bool = False):
+        super().__init__()
+        self.arguments = dict(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width, features=features)
+        if residual:
+            self.arguments["residual"] = True
+            self.body = nn.Sequential(
+                _conv(in_channels, width),
+                _conv(width, 2 * width),
+                nn.MaxPool2d(2),
+                Residual(2 * width),
+                _conv(2 * width, 4 * width),
+                nn.MaxPool2d(2),
+                _conv(4 * width, 8 * width),
+                nn.MaxPool2d(2),
+                Residual(8 * width),
+                nn.AdaptiveMaxPool2d(1),
+            )
+            outputs = 8 * width
+        else:
+            self.body = nn.Sequential(
+                _conv(in_channels, width, 5),
+                nn.MaxPool2d(2),
+                _conv(width, 2 * width),
+                _conv(2 * width, 2 * width),
+                nn.MaxPool2d(2),
+                _conv(2 * width, 4 * width),
+                _conv(4 * width, 4 * width),
+            )
+            outputs = 4 * width * (image_size // 4) ** 2
+        self.to_features = nn.Sequential(nn.Flatten(), nn.Linear(outputs, features), nn.ReLU())
+        self.to_logits = nn.Linear(features, num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, features): what the distances are measured on."""
+        size, channels = self.arguments["image_size"], self.arguments["in_channels"]
+        if images.shape[1:] != (channels, size, size):
+            raise ValueError(f"This judge reads {channels}x{size}x{size} images, not {'x'.join(map(str, images.shape[1:]))}.")
+        return self.to_features(self.body(to_float(images) if images.dtype == torch.uint8 else images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.to_logits(self.features(images))
+
+
+MUON_LR = 0.02  # peak, for the residual network's inner convolutions
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    """x + two convolutions of it."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = nn.Sequential(_conv(width, width), _conv(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: float = 3e-3, seed: int = 0, progress=iter) -> Judge:
+    """Train a judge on real images: cross-entropy, AdamW, one cycle of the learning rate, images changed a little each time.
+
+    images: how many are seen in all. progress: wraps the iterator of steps, `tqdm` for instance. Colour images are taken to be
+    photographs: a residual network, Muon for its inner matrices, mirror images and shifts.
+    """
+    channels, size = data.images.shape[1], data.images.shape[-1]
+    photographs = channels == 3
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if photographs:
+            judge = Judge(channels, size, len(data.class_names), width=24, features=128, residual=True)
+        else:
+            judge = Judge(channels, size, len(data.class_names))
+        judge.to(memory_format=torch.channels_last).train()
+        inner = [p for p in judge.body[1:].parameters() if p.ndim == 4] if photographs else []
+        rest = [p for p in judge.parameters() if not any(p is other for other in inner)]
+        optimizers: list[tuple[torch.optim.Optimizer, float]] = [(torch.optim.AdamW(rest, lr=lr, weight_decay=0.05), lr)]
+        if inner:
+            optimizers.append((Muon(inner, lr=MUON_LR), MUON_LR))
+        steps = images // batch
+        for step in progress(range(steps)):
+            for optimizer, peak in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = peak * min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            index = torch.randint(len(data), (batch,), generator=generator)
+            x = to_float(data.images[index])
+            x = _mirror_and_shift(x, generator) if photographs else _distort(x, generator)
+            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
+            judge.zero_grad()
+            loss.backward()
+            for optimizer, _ in optimizers:
+                optimizer.step()
+    return judge.eval()
+
+
+def _mirror_and_shift(x: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
+    """Mirror half of the images, and shift each by up to `most` pixels; what comes in from outside is the reflected edge."""
+    n, _, height, width = x.shape
+    mirrored = torch.rand(n, generator=generator) < 0.5
+    x = F.pad(torch.where(mirrored[:, None, None, None], x.flip(-1), x), (most,) * 4, mode="reflect")
+    top, left = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
+    rows, columns = (top + torch.arange(height))[:, :, None], (left + torch.arange(width))[:, None, :]
+    return x[torch.arange(n)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)
+
+
+def _distort(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotate by up to 12 degrees, scale by up to 10 %, shift by up to 7 % of the width, image by image."""
+    n = len(x)
+    draw = torch.rand(n, 4, generator=generator) * 2 - 1
+    angle, scale, shift = draw[:, 0] * math.radians(12), 1 + 0.1 * draw[:, 1], 0.14 * draw[:, 2:]
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
