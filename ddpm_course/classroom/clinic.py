@@ -28,7 +28,7 @@ from .exercises.e06_train_unconditional import ema_update
 from .exercises.e12_clinic import noise_chain, noisy_pair, short_visits, sick_noise_chain, sick_noisy_pair, sick_short_visits
 
 PARTS = ("outline", "eyes", "mouth")
-BATCH = 400
+BATCH = 800  # large, so that the loss of a batch says something about it
 
 
 # --- the healthy program ------------------------------------------------------------------------------------------
