@@ -123,7 +123,7 @@ class Trained:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """What is this small gains nothing from a second thread, and would wait for it at every step where a core is busy."""
+    """What is this small gains little from a second thread, and would wait for it at every step where a core is busy."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -164,6 +164,7 @@ def train(program: Program) -> Trained:
     return result
 
 
+@_one_thread()
 def draw(program: Program, network: nn.Module | None = None, n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
     """n drawn points or images and the labels asked for, by the program's walk with its averaged network, or with another one."""
     generator = torch.Generator().manual_seed(seed)
@@ -174,16 +175,6 @@ def draw(program: Program, network: nn.Module | None = None, n: int = 300, seed:
     for step in sample_steps(program.diffusion, network, x, y=y, timesteps=visits, generator=generator):
         x = step.x
     return x, y
-
-
-def there_and_back(program: Program, x0: Tensor, y: Tensor, t: int, seed: int = 0) -> Tensor:
-    """Noise x0 up to t by the program's chain, and walk back from there."""
-    generator, schedule = torch.Generator().manual_seed(seed), program.diffusion.schedule
-    x = program.chain(x0, schedule.betas[: t + 1], generator)
-    visits = [round(s) for s in torch.linspace(t, t / program.steps, program.steps).tolist()]
-    for step in sample_steps(program.diffusion, train(program).average, x, y=y, timesteps=visits, generator=generator):
-        x = step.x
-    return x
 
 
 # --- the patients -------------------------------------------------------------------------------------------------
