@@ -310,6 +310,7 @@ def all_levels(program: Program) -> Finding:
     return Finding(off, off > 0.15, "spread against the jump's, early to late: " + ", ".join(f"{ratio:.2f}" for ratio in ratios))
 
 
+@_one_thread()
 @torch.no_grad()
 def other_weights(program: Program) -> Finding:
     """Is the average, which draws, as good a guesser as the network that was trained?"""
