@@ -5,10 +5,11 @@ A patient is the healthy program with another function in one place. Every fault
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from .exercises.e06_train_unconditional import ema_update
 from .exercises.e12_clinic import noise_chain, noisy_pair, short_visits, sick_noise_chain, sick_noisy_pair, sick_short_visits
 
 PARTS = ("outline", "eyes", "mouth")
-BATCH = 400
+BATCH = 800  # large, so that the loss of a batch says something about it
 
 
 # --- the healthy program ------------------------------------------------------------------------------------------
@@ -120,7 +121,19 @@ class Trained:
     reports: list[tuple[int, float]] = field(default_factory=list)
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is this small gains little from a second thread, and would wait for it at every step where a core is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @functools.cache  # a program is trained once
+@_one_thread()
 @torch.enable_grad()
 def train(program: Program) -> Trained:
     """Train a program's network; stop early when it rebuilds noisy data to within 0.01."""
@@ -151,6 +164,7 @@ def train(program: Program) -> Trained:
     return result
 
 
+@_one_thread()
 def draw(program: Program, network: nn.Module | None = None, n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
     """n drawn points or images and the labels asked for, by the program's walk with its averaged network, or with another one."""
     generator = torch.Generator().manual_seed(seed)
@@ -161,16 +175,6 @@ def draw(program: Program, network: nn.Module | None = None, n: int = 300, seed:
     for step in sample_steps(program.diffusion, network, x, y=y, timesteps=visits, generator=generator):
         x = step.x
     return x, y
-
-
-def there_and_back(program: Program, x0: Tensor, y: Tensor, t: int, seed: int = 0) -> Tensor:
-    """Noise x0 up to t by the program's chain, and walk back from there."""
-    generator, schedule = torch.Generator().manual_seed(seed), program.diffusion.schedule
-    x = program.chain(x0, schedule.betas[: t + 1], generator)
-    visits = [round(s) for s in torch.linspace(t, t / program.steps, program.steps).tolist()]
-    for step in sample_steps(program.diffusion, train(program).average, x, y=y, timesteps=visits, generator=generator):
-        x = step.x
-    return x
 
 
 # --- the patients -------------------------------------------------------------------------------------------------
@@ -267,7 +271,7 @@ def noise_moments(program: Program) -> Finding:
     """Has the noise that the network is to guess mean 0 and spread 1?"""
     x0 = program.data[:2000]
     noise = program.noisy_pair(x0, program.level(torch.full((len(x0),), 500)), torch.Generator().manual_seed(0))[1]
-    mean, spread = float(noise.mean()), float(noise.std())
+    mean, spread = round(float(noise.mean()), 2) + 0.0, round(float(noise.std()), 2)  # + 0.0: no minus before a zero
     off = max(abs(mean), abs(spread - 1))
     return Finding(off, off > 0.2, f"the noise has mean {mean:.2f} and spread {spread:.2f}; 0 and 1 are right")
 
@@ -306,6 +310,7 @@ def all_levels(program: Program) -> Finding:
     return Finding(off, off > 0.15, "spread against the jump's, early to late: " + ", ".join(f"{ratio:.2f}" for ratio in ratios))
 
 
+@_one_thread()
 @torch.no_grad()
 def other_weights(program: Program) -> Finding:
     """Is the average, which draws, as good a guesser as the network that was trained?"""

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from ddpm_course.classroom import check, clinic
+from ddpm_course.classroom.checks import judge
+from ddpm_course.classroom.exercises import EXERCISES
 from ddpm_course.classroom.room import training_digits
 
 ILL = {
@@ -38,6 +40,14 @@ def test_earlier_checks_name_the_fault_and_leave_the_record_alone(name, fn, word
     verdict = clinic.consult(name, fn)
     assert verdict.status == "wrong" and words in verdict.message
     assert check.progress().rows == before
+
+
+def test_who_repairs_nothing_is_told_so():
+    sick = [exercise for exercise in EXERCISES.values() if exercise.sick is not None]
+    assert len(sick) == 3
+    for exercise in sick:
+        verdict = judge(exercise, exercise.sick)
+        assert verdict.status == "not attempted" and "still does what the patient's did" in verdict.message
 
 
 def test_the_healthy_parts_are_right():
