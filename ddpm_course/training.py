@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -543,9 +544,33 @@ def _join(device: torch.device, config: TrainConfig) -> _World:
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, rank, size = next(dist.rendezvous("env://"))
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=_fresh(store, rank, size), rank=rank, world_size=size)
         atexit.register(dist.destroy_process_group)
     return _World(dist.get_rank(), dist.get_world_size())
+
+
+def _fresh(store: dist.Store, rank: int, size: int, seconds: float = 600.0) -> dist.Store:
+    """A part of the store that no earlier life of these processes has written in.
+
+    After a restart torchrun hands out the same store again. There stand the addresses of the dead, and whoever is quick reads them.
+    So the first process answers to what the others say until each has heard it, and what it answers is the part's name.
+    """
+    name = uuid.uuid4().hex
+    store.set(f"here/{rank}", name)
+    if rank > 0:
+        name_of_all = store.get(f"answer/{rank}/{name}").decode()  # waits for it
+        store.set(f"heard/{rank}/{name_of_all}", "")
+        return dist.PrefixStore(name_of_all, store)
+    silent, until = set(range(1, size)), time.monotonic() + seconds
+    while silent:
+        for other in [other for other in silent if store.check([f"here/{other}"])]:
+            store.set(f"answer/{other}/{store.get(f'here/{other}').decode()}", name)  # to a dead one, perhaps: it is said again
+        silent = {other for other in silent if not store.check([f"heard/{other}/{name}"])}
+        if time.monotonic() > until:
+            raise TrainingError(f"Of {size} processes {len(silent)} did not come: see what they say, and start again.")
+        time.sleep(0.01)
+    return dist.PrefixStore(name, store)
 
 
 @contextlib.contextmanager

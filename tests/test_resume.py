@@ -222,9 +222,25 @@ def processes() -> None:
             answers[name] = f"{type(error).__name__}: {error}"
 
     torch.set_num_threads(1)
+    if len(sys.argv) > 2:
+        return dying(int(rank))
     (two_processes if os.environ["WORLD_SIZE"] == "2" else three_processes)(attempt, int(rank))
     with open(f"answers-{rank}.json", "w") as file:
         json.dump(answers, file)
+
+
+def dying(rank) -> None:
+    """The second process kills itself; in their next life the first one comes late, so that what it left in the store is found first."""
+    first_life, records = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0", iter(range(100))
+
+    def stop():
+        if rank == 1 and first_life and next(records) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if rank == 0 and not first_life:
+        time.sleep(2)
+    (model, diffusion), config = build(), dataclasses.replace(TRAIN, **WORLD)
+    training.train(model, diffusion, digits(256, 8), config, "fallen", device="cpu", stop=stop)
 
 
 def two_processes(attempt, rank) -> None:
@@ -316,6 +332,16 @@ def test_two_processes_equal_one(torchrun, tmp_path):
     run(tmp_path, **WORLD)
     assert_close_runs(tmp_path, folder / "two")
     assert json.loads((folder / "two" / "card.json").read_text())["processes"] == 2
+
+
+def test_a_worker_that_dies_is_restarted_by_torchrun_and_joins_the_curve(torchrun):
+    folder, _ = torchrun
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    settings = {"env": environment(folder / "cache"), "capture_output": True, "text": True, "timeout": 240}
+    done = subprocess.run([*command, __file__, folder, "dying"], **settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "exitcode: -9" in done.stderr  # it did die
+    assert_bit_equal(folder / "two", folder / "fallen")
 
 
 def test_a_run_begun_by_one_process_is_finished_by_two(torchrun, tmp_path):
