@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -544,13 +545,13 @@ def _join(device: torch.device, config: TrainConfig) -> _World:
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        store, rank, size = next(dist.rendezvous("env://"))
+        store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]  # torch exports it without saying so
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=_fresh(store, rank, size), rank=rank, world_size=size)
         atexit.register(dist.destroy_process_group)
     return _World(dist.get_rank(), dist.get_world_size())
 
 
-def _fresh(store: dist.Store, rank: int, size: int, seconds: float = 600.0) -> dist.Store:
+def _fresh(store: Any, rank: int, size: int, seconds: float = 600.0) -> Any:
     """A part of the store that no earlier life of these processes has written in.
 
     After a restart torchrun hands out the same store again. There stand the addresses of the dead, and whoever is quick reads them.
@@ -561,7 +562,7 @@ def _fresh(store: dist.Store, rank: int, size: int, seconds: float = 600.0) -> d
     if rank > 0:
         name_of_all = store.get(f"answer/{rank}/{name}").decode()  # waits for it
         store.set(f"heard/{rank}/{name_of_all}", "")
-        return dist.PrefixStore(name_of_all, store)
+        return dist.PrefixStore(name_of_all, store)  # type: ignore[attr-defined]
     silent, until = set(range(1, size)), time.monotonic() + seconds
     while silent:
         for other in [other for other in silent if store.check([f"here/{other}"])]:
@@ -570,7 +571,7 @@ def _fresh(store: dist.Store, rank: int, size: int, seconds: float = 600.0) -> d
         if time.monotonic() > until:
             raise TrainingError(f"Of {size} processes {len(silent)} did not come: see what they say, and start again.")
         time.sleep(0.01)
-    return dist.PrefixStore(name, store)
+    return dist.PrefixStore(name, store)  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
