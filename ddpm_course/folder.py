@@ -208,7 +208,7 @@ def _decoded(file, mode: str, size: int | None, path: Path, odd: dict[str, list[
         raise ValueError("floating-point pixels, and no telling which value is white")
     if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             note("transparent parts are laid on white")
     if image.mode == "CMYK":
