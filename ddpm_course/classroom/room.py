@@ -18,7 +18,6 @@ import torch
 from ..checkpoints import Loaded, load_checkpoint
 from ..data import DataError, ImageData, cache_dir, load_data
 from ..machine import describe_device, pick_device
-from .drawn import drawn_data
 
 Value = TypeVar("Value")
 
@@ -93,6 +92,8 @@ def photos(download: bool = False) -> ImageData:
         with contextlib.redirect_stderr(io.StringIO()):
             return load_data("cifar10", download=download)
     except DataError:
+        from .drawn import drawn_data  # with PIL: most notebooks need neither
+
         return drawn_data(2000)
 
 

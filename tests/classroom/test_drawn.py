@@ -6,7 +6,8 @@ import torch
 
 from ddpm_course import load_data
 from ddpm_course.classroom.drawn import THINGS, drawn_data, drawn_folder
-from ddpm_course.metrics import nearest_neighbours, train_judge
+from ddpm_course.judge import train_judge
+from ddpm_course.metrics import nearest_neighbours
 
 
 def test_a_picture_depends_on_its_seed_and_place_alone():
