@@ -562,7 +562,7 @@ def _fresh(store: Any, rank: int, size: int, seconds: float = 600.0) -> Any:
     if rank > 0:
         name_of_all = store.get(f"answer/{rank}/{name}").decode()  # waits for it
         store.set(f"heard/{rank}/{name_of_all}", "")
-        return dist.PrefixStore(name_of_all, store)  # type: ignore[attr-defined]
+        return dist.PrefixStore(name_of_all, store)  # type: ignore[attr-defined]  # as rendezvous: exported without a word
     silent, until = set(range(1, size)), time.monotonic() + seconds
     while silent:
         for other in [other for other in silent if store.check([f"here/{other}"])]:
@@ -571,7 +571,7 @@ def _fresh(store: Any, rank: int, size: int, seconds: float = 600.0) -> Any:
         if time.monotonic() > until:
             raise TrainingError(f"Of {size} processes {len(silent)} did not come: see what they say, and start again.")
         time.sleep(0.01)
-    return dist.PrefixStore(name, store)  # type: ignore[attr-defined]
+    return dist.PrefixStore(name, store)  # type: ignore[attr-defined]  # as rendezvous: exported without a word
 
 
 @contextlib.contextmanager
