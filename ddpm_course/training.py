@@ -221,7 +221,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
 
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
     With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for bit
-    on the same machine, stack, thread count, number of processes and dtype. There: state.safetensors (everything), model.safetensors
+    on the same machine, stack, thread count, number of processes and dtype. With more `images` than the run had planned, it goes on
+    where it stands, at the longer plan's learning rate; card.json keeps the earlier plans. There: state.safetensors (everything), model.safetensors
     (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
     the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked after each step, does what
     Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others that is the only way to stop it.
@@ -273,6 +274,7 @@ class Trainer:
             self.optimizers.append((Muon(inner, lr=config.muon_lr), config.muon_lr))
         self.seen, self.seconds = 0, 0.0
         self.history: list[dict] = []
+        self.earlier_plans: list[dict] = []  # of a run that was made longer: how many images it had planned, and when that changed
         # Loss by decile of t since the last record, and the first image at which it was not finite: read only when logged.
         self.loss_sum = torch.zeros(10, dtype=torch.float32, device=device)
         self.loss_count = torch.zeros(10, dtype=torch.float32, device=device)
@@ -458,6 +460,7 @@ class Trainer:
             **model_card(self.model, self.diffusion),
             "train": dataclasses.asdict(self.config),
             "data": {"source": self.data.source, "images": len(self.data), "class_names": list(self.data.class_names)},
+            **({"earlier_plans": self.earlier_plans} if self.earlier_plans else {}),
             "images_seen": self.seen,
             "seconds": round(self.seconds, 3),
             "device": describe_device(self.device),
@@ -491,6 +494,10 @@ class Trainer:
     def _resume(self, path: Path) -> None:
         tensors, card = read_tensors(path)
         mine = json.loads(json.dumps({**model_card(self.model, self.diffusion), "train": dataclasses.asdict(self.config)}))
+        self.earlier_plans, planned = card.get("earlier_plans", []), card["train"]["images"]
+        if planned < self.config.images:
+            self.earlier_plans = [*self.earlier_plans, {"images": planned, "until": card["images_seen"]}]
+            card["train"]["images"] = self.config.images
         for part, wanted in mine.items():
             if card.get(part) != wanted:
                 raise TrainingError(

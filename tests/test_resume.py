@@ -23,7 +23,7 @@ from tiny import HERE, TRAIN, build, digits, environment, run, run_alone
 from ddpm_course import training
 from ddpm_course.checkpoints import read_tensors
 from ddpm_course.data import to_float
-from ddpm_course.training import TrainingError, batch_indices
+from ddpm_course.training import TrainingError, batch_indices, begun, learning_rate
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["torch.utils.tensorboard", "torchvision.datasets"])
@@ -164,6 +164,24 @@ def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == kept
     assert again.images_seen == 64 and again.history == first.history and again.seconds == pytest.approx(first.seconds, abs=0.01)
     assert all(torch.equal(a, b) for a, b in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+
+
+def test_a_longer_plan_goes_on_where_the_run_stands(tmp_path, monkeypatch):
+    for name in ("one", "other"):
+        run(tmp_path / name, images=64, warmup_images=16)
+    result = run(tmp_path / "one", images=192, warmup_images=16)
+    interrupted_between_records(tmp_path / "other", monkeypatch, 96, images=192, warmup_images=16)
+    run(tmp_path / "other", images=192, warmup_images=16)
+    assert_bit_equal(tmp_path / "one", tmp_path / "other")
+
+    shorter, longer = (dataclasses.replace(TRAIN, images=images, warmup_images=16) for images in (64, 192))
+    assert [record["images"] for record in result.history] == [64, 128, 192] and result.images_seen == 192
+    assert [record["lr"] for record in result.history] == [
+        learning_rate(shorter, 48), learning_rate(longer, 112), learning_rate(longer, 176)
+    ]
+    assert all(begun(tmp_path / name)["earlier_plans"] == [{"images": 64, "until": 64}] for name in ("one", "other"))
+    run(tmp_path / "one", images=256, warmup_images=16)
+    assert [plan["images"] for plan in begun(tmp_path / "one")["earlier_plans"]] == [64, 192]
 
 
 def test_a_lost_model_file_is_written_again(tmp_path):

@@ -498,7 +498,7 @@ def test_a_run_directory_in_use_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "named"), [({"lr": 1e-4}, r"train\.lr is 0\.002, not 0\.0001"), ({"seed": 1}, r"train\.seed is 0, not 1"),
-                           ({"images": 128}, r"train\.images is 64, not 128")],
+                           ({"images": 32}, r"train\.images is 64, not 32")],
 )
 def test_another_run_in_the_directory_is_named(tmp_path, changes, named):
     run(tmp_path, images=64)
