@@ -14,6 +14,7 @@ import torch
 
 from ddpm_course.classroom import checks, sandbox, store
 from ddpm_course.classroom.checks import Verdict, check
+from ddpm_course.classroom.compare import different
 from ddpm_course.classroom.exercises import EXERCISES, Case, Exercise, randn
 
 RIGHT = EXERCISES["q_sample"].solution
@@ -656,3 +657,12 @@ def test_a_plain_number_where_a_tensor_is_needed_is_said(root):
         return torch.softmax(-(xt[:, None] - root(alpha_bar_t) * points).square().sum(2) / (2 * (1 - alpha_bar_t)), 1)
 
     assert "a plain number came in, not a tensor" in check.posterior_weights(posterior_weights).message
+
+
+def test_two_roots_of_negative_numbers_are_the_same_slip():
+    negative = torch.tensor([-1.0, -4.0])
+    complex64, complex128 = negative.to(torch.complex64).sqrt(), negative.to(torch.complex128).sqrt()
+    assert different(complex64, complex128, 1e-5, 1e-6, any_type=True) is None
+    assert different(2 * complex64, complex128, 1e-5, 1e-6, any_type=True) == "off, and complex."
+    assert different(complex64, negative, 1e-5, 1e-6, any_type=True) == "it returns torch.complex64 where torch.float32 is expected."
+    assert different(complex64, complex128, 1e-5, 1e-6) == "it returns torch.complex64 where torch.complex128 is expected."

@@ -252,30 +252,39 @@ def _leaves(kept: Any) -> Iterator[Any]:
         yield kept
 
 
-def _saving(save: Callable | None = None, load: Callable | None = None, parts: tuple[str, ...] = PARTS, back: tuple[str, ...] | None = None,
+def _state(seen, model, average, optimizer, generator) -> dict[str, Any]:
+    return {"seen": seen, "model": model.state_dict(), "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(), "order": generator.get_state()}
+
+
+def _put_back(saved: dict[str, Any], model, average, optimizer, generator, wanted: tuple[str, ...] = PARTS) -> int:
+    """Give the wanted parts what was saved; the images seen."""
+    for name, part in (("model", model), ("average", average), ("optimizer", optimizer)):
+        if name in wanted:
+            part.load_state_dict(saved[name])
+    if "order" in wanted:
+        generator.set_state(saved["order"])
+    return saved["seen"] if "seen" in wanted else 0
+
+
+def _put(disk, state) -> None:
+    disk.write("new", state)
+    disk.rename("new", "run")
+
+
+def _saving(save: Callable = _put, load: Callable | None = None, parts: tuple[str, ...] = PARTS, back: tuple[str, ...] | None = None,
             every: int = 1):
     """A wrong way: other parts saved, or put back; or another `save(disk, state)`, another `load(disk)`."""
-    def put(disk, state):
-        disk.write("new", state)
-        disk.rename("new", "run")
-
     def wrong(disk, model, average, optimizer, generator, learn, until):
         seen, steps = 0, 0
         saved = (load or (lambda d: d.read("run") if "run" in d else None))(disk)
-        wanted = parts if back is None else back
         if saved is not None:
-            seen = saved["seen"] if "seen" in wanted else 0
-            for name, part in (("model", model), ("average", average), ("optimizer", optimizer)):
-                if name in wanted:
-                    part.load_state_dict(saved[name])
-            if "order" in wanted:
-                generator.set_state(saved["order"])
+            seen = _put_back(saved, model, average, optimizer, generator, parts if back is None else back)
         while seen < until:
             seen, steps = learn(seen), steps + 1
-            state = {"seen": seen, "model": model.state_dict(), "average": average.state_dict(),
-                     "optimizer": optimizer.state_dict(), "order": generator.get_state()}
+            state = _state(seen, model, average, optimizer, generator)
             if steps % every == 1 % every:
-                (save or put)(disk, {name: state[name] for name in parts})
+                save(disk, {name: state[name] for name in parts})
     return wrong
 
 
@@ -296,44 +305,25 @@ def _from_several(disk):
 def _moved_away(disk, state):
     if "run" in disk:
         disk.rename("run", "old")
-    disk.write("new", state)
-    disk.rename("new", "run")
+    _put(disk, state)
 
 
 def _only_at_the_end(disk, model, average, optimizer, generator, learn, until):
-    seen = 0
-    if "run" in disk:
-        saved = disk.read("run")
-        seen = saved["seen"]
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["order"])
+    seen = _put_back(disk.read("run"), model, average, optimizer, generator) if "run" in disk else 0
     try:
         while seen < until:
             seen = learn(seen)
     finally:
-        disk.write("new", {"seen": seen, "model": model.state_dict(), "average": average.state_dict(),
-                           "optimizer": optimizer.state_dict(), "order": generator.get_state()})
-        disk.rename("new", "run")
+        _put(disk, _state(seen, model, average, optimizer, generator))
 
 
 def _order_of(first: str):
     """The state is taken before the batch is learned ("state"), or saved before it ("save")."""
     def wrong(disk, model, average, optimizer, generator, learn, until):
-        seen = 0
-        if "run" in disk:
-            saved = disk.read("run")
-            seen = saved["seen"]
-            model.load_state_dict(saved["model"])
-            average.load_state_dict(saved["average"])
-            optimizer.load_state_dict(saved["optimizer"])
-            generator.set_state(saved["order"])
+        seen = _put_back(disk.read("run"), model, average, optimizer, generator) if "run" in disk else 0
         while seen < until:
             before, seen = seen, seen if first == "save" else learn(seen)
-            disk.write("new", {"seen": before, "model": model.state_dict(), "average": average.state_dict(),
-                               "optimizer": optimizer.state_dict(), "order": generator.get_state()})
-            disk.rename("new", "run")
+            _put(disk, _state(before, model, average, optimizer, generator))
             if first == "save":
                 seen = learn(seen)
     return wrong
@@ -346,24 +336,17 @@ def _rebinds(disk, model, average, optimizer, generator, learn, until):
         generator.set_state(order)
     while seen < until:
         seen = learn(seen)
-        disk.write("new", (seen, model, average, optimizer, generator.get_state()))
-        disk.rename("new", "run")
+        _put(disk, (seen, model, average, optimizer, generator.get_state()))
 
 
 def _average_from_model(disk, model, average, optimizer, generator, learn, until):
     seen = 0
     if "run" in disk:
         saved = disk.read("run")
-        seen = saved["seen"]
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["order"])
+        seen = _put_back(saved | {"average": saved["model"]}, model, average, optimizer, generator)
     while seen < until:
         seen = learn(seen)
-        disk.write("new", {"seen": seen, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                           "order": generator.get_state()})
-        disk.rename("new", "run")
+        _put(disk, _state(seen, model, model, optimizer, generator))
 
 
 def _one_batch_more(disk, model, average, optimizer, generator, learn, until):
