@@ -1,6 +1,8 @@
 """The judge: a small classifier of real images, which reads samples. It is trained here, and shipped for digits and for CIFAR-10.
 
-Digits get a plain network and small affine distortions; colour images a residual network, flips and shifts.
+Digits get a plain network and small affine distortions; colour images a residual network, flips and shifts. The latter begins with
+fixed filters that whiten small patches, and halves the image in each of three short blocks: that learns fastest on a processor
+(Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498, after Page 2018).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ class Judge(nn.Module):
     """A convolutional classifier: a body, `features` numbers for each image, then the logits.
 
     images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes).
-    width: channels of the first layer. residual: the body has residual blocks (He et al. 2016) and pools what it saw everywhere;
+    width: channels of the first layer. residual: the body has residual blocks (He et al. 2015) and pools what it saw everywhere;
     without them every place keeps weights of its own, which suits centred digits.
     """
 
@@ -29,19 +31,20 @@ class Judge(nn.Module):
         self.arguments = dict(in_channels=in_channels, image_size=image_size, num_classes=num_classes, width=width, features=features)
         if residual:
             self.arguments["residual"] = True
+            whitened = 8 * in_channels  # a patch of 2 x 2 pixels has 4 * in_channels directions, each with two signs
             self.body = nn.Sequential(
-                _conv(in_channels, width),
-                _conv(width, 2 * width),
-                nn.MaxPool2d(2),
+                nn.Conv2d(in_channels, whitened, 2, bias=False),
+                nn.ReLU(inplace=True),
+                _halve(whitened, 2 * width),
                 Residual(2 * width),
-                _conv(2 * width, 4 * width),
-                nn.MaxPool2d(2),
-                _conv(4 * width, 8 * width),
-                nn.MaxPool2d(2),
-                Residual(8 * width),
+                _halve(2 * width, 4 * width),
+                Residual(4 * width),
+                _halve(4 * width, 4 * width),
+                Residual(4 * width),
                 nn.AdaptiveMaxPool2d(1),
             )
-            outputs = 8 * width
+            self.body[0].weight.requires_grad_(False)  # see `whitening`
+            outputs = 4 * width
         else:
             self.body = nn.Sequential(
                 _conv(in_channels, width, 5),
@@ -76,22 +79,43 @@ def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
     )
 
 
+def _halve(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.MaxPool2d(2, ceil_mode=True), nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
 class Residual(nn.Module):
-    """x + two convolutions of it."""
+    """x + a convolution of it."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.inner = nn.Sequential(_conv(width, width), _conv(width, width))
+        self.inner = _conv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.inner(x)
+
+
+def whitening(images: Tensor, least: float = 5e-4) -> Tensor:
+    """Filters that make the patches of 2 x 2 pixels of these images white: their answers are uncorrelated, with mean square 1.
+
+    images: float (N, C, H, W) in [-1, 1]. least: added to each variance, so that what hardly varies is not blown up to noise.
+    Returns (8 C, C, 2, 2): the eigenvectors of the patches' second moments, each divided by its root, then the same with the
+    opposite sign (Page 2018, "How to Train Your ResNet 8").
+    """
+    channels = images.shape[1]
+    patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 4 * channels)
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    filters = (directions / (variances + least).sqrt()).T.reshape(-1, channels, 2, 2)
+    return torch.cat([filters, -filters])
 
 
 def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: float = 3e-3, seed: int = 0, progress=iter) -> Judge:
     """Train a judge on real images: cross-entropy, AdamW, one cycle of the learning rate, images changed a little each time.
 
     images: how many are seen in all. progress: wraps the iterator of steps, `tqdm` for instance. Colour images are taken to be
-    photographs: a residual network, Muon for its inner matrices, mirror images and shifts.
+    photographs: a residual network behind whitening filters, Muon for its inner matrices, mirror images and shifts.
     """
     channels, size = data.images.shape[1], data.images.shape[-1]
     photographs = channels == 3
@@ -99,21 +123,23 @@ def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: fl
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if photographs:
-            judge = Judge(channels, size, len(data.class_names), width=24, features=128, residual=True)
+            judge = Judge(channels, size, len(data.class_names), width=32, features=128, residual=True)
+            judge.body[0].weight.copy_(whitening(to_float(data.images[torch.randperm(len(data))[:3000]])))
         else:
             judge = Judge(channels, size, len(data.class_names))
         judge.to(memory_format=torch.channels_last).train()
-        inner = [p for p in judge.body[1:].parameters() if p.ndim == 4] if photographs else []
-        rest = [p for p in judge.parameters() if not any(p is other for other in inner)]
+        inner = [p for p in judge.body.parameters() if p.ndim == 4 and p.requires_grad] if photographs else []
+        rest = [p for p in judge.parameters() if p.requires_grad and not any(p is other for other in inner)]
         optimizers: list[tuple[torch.optim.Optimizer, float]] = [(torch.optim.AdamW(rest, lr=lr, weight_decay=0.05), lr)]
         if inner:
             optimizers.append((Muon(inner, lr=MUON_LR), MUON_LR))
         steps = images // batch
+        order = torch.cat([torch.randperm(len(data), generator=generator) for _ in range(math.ceil(images / len(data)))])
         for step in progress(range(steps)):
             for optimizer, peak in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = peak * min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
-            index = torch.randint(len(data), (batch,), generator=generator)
+            index = order[step * batch : (step + 1) * batch]
             x = to_float(data.images[index])
             x = _mirror_and_shift(x, generator) if photographs else _distort(x, generator)
             loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)

@@ -365,7 +365,7 @@ def _does_not_count(disk, model, average, optimizer, generator, learn, until):
 RESUMABLE = Exercise(
     resumable,
     hints=(
-        "Five things make the next batch what it is. All of them go into one state, under names. Look for it before the loop.",
+        "Five things are needed to go on. All of them go into one state, under names. Look for it before the loop.",
         "Half-written files are the danger: write the new state under a second name, and rename it when it is whole.",
     ),
     cases=_resumable_cases,
