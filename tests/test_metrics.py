@@ -17,7 +17,7 @@ from torch import nn
 
 from ddpm_course.checkpoints import load_judge
 from ddpm_course.data import ImageData, load_data, to_float
-from ddpm_course.judge import Judge, _mirror_and_shift, train_judge
+from ddpm_course.judge import Judge, _mirror_and_shift, train_judge, whitening
 from ddpm_course.metrics import (
     diversity,
     evaluate,
@@ -228,6 +228,26 @@ def test_copies_of_another_label_are_not_counted():
     assert near_copies(ones.images[:50], torch.zeros(50, dtype=torch.int64), zeros.images, zeros.labels) == 0
 
 
+def test_doubles_among_the_training_images_hide_no_copies():
+    data = digits(100)
+    zeros = torch.zeros(len(data), dtype=torch.int64)
+    with_double = torch.cat([data.images, data.images[:3]])
+    assert near_copies(data.images[:50], zeros[:50], with_double, torch.zeros(103, dtype=torch.int64)) == 50
+    apart, _ = nearest_neighbours(data.images, data.images, same=True)
+    least = int(apart.argmin())
+    rest = torch.arange(100) != least  # the first to be a near-copy of what is left, doubles or not
+    for reference in (data.images[rest], torch.cat([data.images[rest], data.images[rest][:1]])):
+        assert near_copies(data.images[[least]], zeros[:1], reference, torch.zeros(len(reference), dtype=torch.int64)) == 1
+
+
+def test_copies_of_the_only_image_of_a_label_are_counted():
+    data = digits(20)
+    ten = data.images[:1].expand(10, -1, -1, -1)
+    assert near_copies(ten, torch.zeros(10, dtype=torch.int64), data.images[:1], torch.zeros(1, dtype=torch.int64)) == 10
+    assert near_copies(data.images[1:11], torch.zeros(10, dtype=torch.int64), data.images[:1], torch.zeros(1, dtype=torch.int64)) == 0
+    assert near_copies(data.images[:4], torch.full((4,), 7), data.images[:1], torch.zeros(1, dtype=torch.int64)) == 0  # nothing to copy
+
+
 def test_about_one_per_cent_of_fresh_real_images_are_counted():
     data = load_data("mnist5k")
     fresh = torch.arange(5000) % 5 == 0
@@ -300,6 +320,18 @@ def test_a_judge_of_colour_images_can_be_trained():
     assert features_of(trained, images[:4]).shape == (4, 128)
     again, once_more = (train_judge(data, images=120, batch=60, seed=1).state_dict() for _ in range(2))
     assert all(torch.equal(again[name], once_more[name]) for name in again)
+
+
+def test_whitened_patches_are_white():
+    """Against numpy: what the filters answer is uncorrelated and has mean square 1; the second half is the first one's negative."""
+    images = to_float(digits(200).images).repeat(1, 3, 1, 1) * torch.tensor([1.0, 0.5, 0.2])[:, None, None]
+    images = images + 0.3 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    filters = whitening(images, least=0.0)
+    assert filters.shape == (24, 3, 2, 2) and torch.equal(filters[:12], -filters[12:])
+    patches = np.lib.stride_tricks.sliding_window_view(images.double().numpy(), (2, 2), axis=(2, 3))  # (N, 3, 27, 27, 2, 2)
+    answers = np.einsum("ncijab,fcab->nijf", patches, filters[:12].double().numpy()).reshape(-1, 12)
+    assert np.allclose(answers.T @ answers / len(answers), np.eye(12), atol=1e-3)
+    assert whitening(torch.ones(2, 1, 4, 4)).isfinite().all()
 
 
 def test_mirrored_and_shifted_images_are_images_of_the_same_things():

@@ -17,7 +17,8 @@ def different(got: Any, want: Any, rtol: float, atol: float, any_type: bool = Fa
     if isinstance(want, dict | list | tuple):
         kinds: Any = dict if isinstance(want, dict) else list | tuple
         if not isinstance(got, kinds) or len(got) != len(want) or (isinstance(want, dict) and set(got) != set(want)):
-            return f"it returns {kind_of(got)} where {kind_of(want)} of length {len(want)} is expected."
+            length = f" of length {len(got)}" if isinstance(got, kinds) else ""
+            return f"it returns {kind_of(got)}{length} where {kind_of(want)} of length {len(want)} is expected."
         pairs: list[Any] = [(got[key], want[key]) for key in want] if isinstance(want, dict) else list(zip(got, want, strict=True))
         return next((found for a, b in pairs if (found := different(a, b, rtol, atol, any_type))), None)
     if isinstance(want, bool) and isinstance(got, bool | np.bool_):

@@ -166,6 +166,7 @@ DDIM_STEP = Exercise(
         "The variance of the new noise has its first fraction upside down.": (
             _moved(variance=lambda t, s, eta: eta**2 * (1 - t) / (1 - s) * (1 - t / s) if s < 1 else float("nan")),
             _moved(variance=lambda t, s, eta: eta**2 * (1 - t) / (1 - s) * (1 - t / s)),
+            _moved(variance=lambda t, s, eta: eta**2 * (1 - t) / (1 - s) * (1 - t / s) if s < 1 else 0.0),
         ),
         "The variance of the new noise lacks a factor: it is beta-tilde of notebook 04, times eta squared.": (
             _moved(variance=lambda t, s, eta: eta**2 * (1 - s) / (1 - t)),
@@ -239,6 +240,11 @@ def _python_log(x0, x0_before, before, t, s):
     return x0 + (e - h) / (h - b) / 2 * (x0 - x0_before)
 
 
+def _to_the_middle_of_alpha_bar(x0, x0_before, before, t, s):
+    b, h, middle = (float(_log_snr(a)) for a in (before, t, (t + s) / 2))
+    return x0 + (middle - h) / (h - b) * (x0 - x0_before)
+
+
 EXTRAPOLATE = Exercise(
     extrapolate,
     hints=(
@@ -291,6 +297,10 @@ EXTRAPOLATE = Exercise(
             _line_through(ratio=lambda b, t, s: (s - t) / (s - b)),
         "The coming stride is counted from the guess before: it begins where x is now.":
             _line_through(ratio=lambda b, t, s: (s - b) / (t - b)),
+        "The middle is taken in alpha_bar: the line is drawn over the log-SNR, and so its middle counts.": (
+            lambda x0, x0_before, b, t, s: x0 if s == 1 else _to_the_middle_of_alpha_bar(x0, x0_before, b, t, s),
+            lambda x0, x0_before, b, t, s: _to_the_middle_of_alpha_bar(x0, x0_before, b, t, s),
+        ),
         "The strides are multiplied: one should be measured in units of the other.":
             _line_through(ratio=lambda b, t, s: (s - t) * (t - b)),
         "The guess before has no effect: two guesses make a line.": lambda x0, x0_before, b, t, s: x0,
@@ -352,6 +362,11 @@ def _first(names, key, default):
     return names[0] if names else default
 
 
+def _only_the_fastest(table, least, most):
+    name = min(table, key=lambda name: table[name][0], default=None)
+    return name if name is not None and table[name][1] >= least and table[name][3] <= most else None
+
+
 CHEAPEST = Exercise(
     cheapest,
     hints=(
@@ -370,6 +385,7 @@ CHEAPEST = Exercise(
         "Only the distance is looked at: the share read as asked must be reached, too.":
             _chosen(enough=lambda row, least, most: row[3] <= most),
         "One bound is enough here: both must be met.": _chosen(enough=lambda row, least, most: row[1] >= least or row[3] <= most),
+        "Only the fastest of all is tested: look for the good ones first, then for the fastest of them.": _only_the_fastest,
         "Nothing is asked of the rows: this is the fastest of all.": _chosen(enough=lambda row, least, most: True),
         "The distance must be larger here: small is near, and near is good.":
             _chosen(enough=lambda row, least, most: row[1] >= least and row[3] >= most),
@@ -380,8 +396,8 @@ CHEAPEST = Exercise(
             _chosen(enough=lambda row, least, most: row[1] >= least and row[3] < most),
             _chosen(enough=lambda row, least, most: row[1] > least and row[3] <= most),
         ),
-        "The first row that is good enough comes back: the fastest was asked for.": _chosen(pick=_first),
-        "The last row that is good enough comes back: the fastest was asked for.":
+        "The first of the good ones comes back, by its place or its name: the fastest was asked for.": _chosen(pick=_first),
+        "The last of the good ones comes back, by its place or its name: the fastest was asked for.":
             _chosen(pick=lambda names, key, default: names[-1] if names else default),
         "The slowest of the good ones comes back.": _chosen(pick=max),
         "The best of the good ones comes back: good enough is enough, and the fastest was asked for.": (

@@ -57,9 +57,16 @@ RUN_COST = Exercise(
         "Only the last step is used: it may be the disturbed one. Take the median of all.": _cost(lambda s: float(s[-1])),
         "The fastest step is taken for the usual one: that promises too much. Take the median.": _cost(lambda s: float(s.min())),
         "The slowest step is taken for the usual one: take the median.": _cost(lambda s: float(s.max())),
-        "The measured times are added up: they are repeated measurements of one thing.": _cost(lambda s: float(s.sum())),
+        "The measured times are added up: they are repeated measurements of one thing.": (
+            _cost(lambda s: float(s.sum())),
+            lambda step_seconds, batch_size, images: float(step_seconds.sum()),
+        ),
         "Without the first step, but still the mean: one disturbed step moves it. Take the median.":
             _cost(lambda s: float(s[1:].mean())),
+        "The first step is left out: the median bears a slow one, and an even number of steps has no middle one.":
+            _cost(lambda s: float(s[1:].median())),
+        "This is the step in the middle of the measuring: the median is the middle one by size.":
+            _cost(lambda s: float(s[len(s) // 2])),
         "This has a step for each image: a step sees batch_size images.": _cost(steps=lambda images, batch: images),
         "The batch is multiplied where it should divide: larger batches need fewer steps.":
             _cost(steps=lambda images, batch: images * batch),
@@ -144,6 +151,11 @@ MIRROR = Exercise(
         "All images are mirrored: only those of `which` should be.": (
             lambda x, which: x.flip(-1),
             lambda x, which: x.flip(-1) if bool(which.any()) else x.clone(),
+        ),
+        "`which` has one axis and x has four: give it three more of length 1, or it meets columns where it should meet images.": (
+            lambda x, which: torch.where(which, x.flip(-1), x),
+            lambda x, which: torch.where(which[:, None], x.flip(-1), x),
+            lambda x, which: torch.where(which[:, None, None], x.flip(-1), x),
         ),
         "One image decides for the whole batch: each should follow its own entry of `which`.": (
             lambda x, which: x.flip(-1) if bool(which[0]) else x.clone(),

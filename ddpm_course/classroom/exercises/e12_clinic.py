@@ -113,6 +113,10 @@ NOISY_PAIR = Exercise(
             _paired(lambda shape, g: (torch.rand(shape, generator=g) - 0.5) * 12**0.5),
             _paired(lambda shape, g: (2 * torch.rand(shape, generator=g) - 1) * 3**0.5),
             _paired(lambda shape, g: torch.rand(shape, generator=g) * 12**0.5),
+            _paired(lambda shape, g: (lambda u: (u - u.mean()) / u.std())(torch.rand(shape, generator=g))),
+        ),
+        "It draws from torch's own generator: use the one that comes in, so that a training can be repeated.": (
+            _paired(lambda shape, g: torch.randn(shape)),
         ),
         "All noise is positive: a bell around 0 has both signs.": _paired(lambda shape, g: torch.randn(shape, generator=g).abs()),
         "Two noises are drawn: the network can only guess the one that is in xt.": _two_noises,

@@ -151,6 +151,8 @@ NOT_SAVED = {
 NOT_BACK = {part: f"{what} saved, but after a restart not put back." for part, what in WHAT.items()}
 OTHER_MOMENT = {part: f"{what} wrong after a restart: look at when, and from what, they are saved." for part, what in WHAT.items()}
 BEGINS_AGAIN = "After a kill it starts from the beginning: look on the disk before the first batch."
+TORN_READ = "After a kill it reads the file that was cut short: trust only the name that a rename gave, for there stands a whole one."
+STALE = "The optimiser's state on the disk is that of the beginning: build the state anew after every batch."
 TORN_FILE = "A kill while it writes leaves half a file where the good one stood: write under another name, then rename."
 NEVER = "When the kill came, nothing was saved yet: save after every batch, for a kill gives no warning."
 LATE = "A batch that was learned is lost after a kill: save after every one."
@@ -198,7 +200,9 @@ def _survives_every_kill(fn: Callable) -> str | None:
             fn(*then.arguments(until))
         except Exception as error:
             said = (str(error).strip().splitlines() or [""])[0].split()
-            return TORN_FILE if moments[index] == "half" else f"After a kill it fails: {type(error).__name__}: {' '.join(said[:12])}"
+            if moments[index] == "half":
+                return TORN_READ if "rename" in moments else TORN_FILE
+            return f"After a kill it fails: {type(error).__name__}: {' '.join(said[:12])}"
         if complaint := _wrong_start(then.begun or then.now(until), truth, killed.learned, kept, moments[index]):
             return complaint
     again = _Process(whole)
@@ -226,7 +230,17 @@ def _wrong_start(begun: dict[str, Any], truth: list[dict[str, Any]], learned: in
     part = next(part for part in PARTS if not _same(begun[part], best[part]))
     if not _same(begun[part], truth[0][part]):
         return OTHER_MOMENT[part]
+    if part == "optimizer" and any(_is_fresh_optimizer(leaf) for leaf in kept.values()):
+        return STALE
     return NOT_BACK[part] if _found(best[part], kept) else NOT_SAVED[part]
+
+
+def _is_fresh_optimizer(kept: Any) -> bool:
+    """Whether the state of an optimiser that never took a step is among what was saved."""
+    if isinstance(kept, dict) and kept.keys() == {"state", "param_groups"}:
+        return not kept["state"]
+    parts = kept.values() if isinstance(kept, dict) else kept if isinstance(kept, list | tuple) else ()
+    return any(_is_fresh_optimizer(part) for part in parts)
 
 
 def _found(value: Any, kept: Any) -> bool:
@@ -349,8 +363,26 @@ def _average_from_model(disk, model, average, optimizer, generator, learn, until
         _put(disk, _state(seen, model, model, optimizer, generator))
 
 
-def _one_batch_more(disk, model, average, optimizer, generator, learn, until):
-    return resumable(disk, model, average, optimizer, generator, learn, until + BATCH)
+def _reads_the_torn_file(disk, model, average, optimizer, generator, learn, until):
+    name = "new" if "new" in disk else "run"
+    seen = _put_back(disk.read(name), model, average, optimizer, generator) if name in disk else 0
+    while seen < until:
+        seen = learn(seen)
+        _put(disk, _state(seen, model, average, optimizer, generator))
+
+
+def _one_state_for_all(disk, model, average, optimizer, generator, learn, until):
+    seen = _put_back(disk.read("run"), model, average, optimizer, generator) if "run" in disk else 0
+    state = _state(seen, model, average, optimizer, generator)
+    while seen < until:
+        seen = state["seen"] = learn(seen)
+        _put(disk, state)
+
+
+def _at_least_to(least: Callable):
+    """The right loop to another end: least(until)."""
+    return lambda disk, model, average, optimizer, generator, learn, until: resumable(
+        disk, model, average, optimizer, generator, learn, least(until))
 
 
 def _one_batch(disk, model, average, optimizer, generator, learn, until):
@@ -388,7 +420,13 @@ RESUMABLE = Exercise(
         SEVERAL: _saving(save=_several_files, load=_from_several),
         GONE: _saving(save=_moved_away),
         LAST: _order_of("save"),
-        "It trains for too long: it should end when `until` images are seen.": _one_batch_more,
+        TORN_READ: _reads_the_torn_file,
+        STALE: _one_state_for_all,
+        "It trains for too long: it should end when `until` images are seen.": _at_least_to(lambda until: until + BATCH),
+        "Where the images seen are just `until`, it learns one batch too many: there the end is reached.":
+            _at_least_to(lambda until: until + 1),
+        "With nothing to learn it still learns a batch: look before the first one whether the end is reached.":
+            _at_least_to(lambda until: max(until, 1)),
         "It learns a single batch: go on until enough images are seen.": _one_batch,
         "The batches learn with a count that does not grow: pass on how many images are seen.": _does_not_count,
     },
@@ -513,6 +551,10 @@ def _larger_first(batch, rank, world):
     return batch.tensor_split(world)[rank]
 
 
+def _rounded(batch, rank, world):
+    return batch[round(rank * len(batch) / world) : round((rank + 1) * len(batch) / world)]
+
+
 def _share_cases(seed: int) -> list[Case]:
     def case(label: str, size: tuple[int, ...], rank: int, world: int) -> Case:
         return Case(label, (randn(seed + 100 * size[0] + 10 * world, *size), rank, world))
@@ -537,7 +579,7 @@ SHARE_OF = Exercise(
         "Try to begin at rank times B divided by world, rounded down. The end is the beginning of the next rank's part.",
     ),
     cases=_share_cases,
-    also=(_larger_first,),
+    also=(_larger_first, _rounded),
     mistakes={
         "Every process gets the whole batch: then all do the same work, and none is saved.": lambda batch, rank, world: batch,
         "Every process gets the first part: rank says which.": lambda batch, rank, world: batch[: len(batch) // world],
@@ -548,6 +590,8 @@ SHARE_OF = Exercise(
         "The last process gets all that is left over: the lengths should differ by at most one.":
             lambda batch, rank, world: batch[rank * (len(batch) // world) :] if rank == world - 1
             else batch[rank * (len(batch) // world) : (rank + 1) * (len(batch) // world)],
+        "The last image of each part is missing: the end of a slice is not in it.":
+            lambda batch, rank, world: batch[rank * len(batch) // world : (rank + 1) * len(batch) // world - 1],
         "The parts overlap: each begins one image after the one before, where it should begin at its end.":
             lambda batch, rank, world: batch[rank : rank + len(batch) // world],
         "The ranks are counted from 1: they go from 0 to world - 1.":

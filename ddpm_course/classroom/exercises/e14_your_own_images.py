@@ -297,6 +297,10 @@ INPAINT_STEP = Exercise(
             _joined(lambda known, mask, x: mask * known),
             _joined(lambda known, mask, x: torch.where(mask, known, torch.zeros_like(x))),
         ),
+        "At s = -1 nothing is put back: there, too, the known pixels are the picture's.":
+            lambda x, picture, mask, s, alpha_bar, noise: x.clone() if s < 0 else inpaint_step(x, picture, mask, s, alpha_bar, noise),
+        "At s = -1 the whole picture comes back: only its known pixels should.":
+            lambda x, picture, mask, s, alpha_bar, noise: picture.clone() if s < 0 else inpaint_step(x, picture, mask, s, alpha_bar, noise),
         "The known pixels are added to the sample's own: they should take their place.":
             _joined(lambda known, mask, x: x + mask * known),
         "Half of each is taken where the picture is known: its pixels should take the sample's place.":
@@ -431,6 +435,11 @@ SLERP = Exercise(
             _angled(lambda a, b: torch.rad2deg(torch.acos(_cosine(a, b)))),
         "The sign of the angle's cosine is lost: noises that point apart have more than a right angle.":
             _angled(lambda a, b: torch.acos(_cosine(a, b).abs())),
+        "The noises are brought to one length first: the formula takes a and b as they are.": (
+            lambda a, b, w: slerp(a / a.norm(), b / b.norm(), w) * a.norm(),
+            lambda a, b, w: slerp(a / a.norm(), b / b.norm(), w) * ((1 - w) * a.norm() + w * b.norm()),
+            lambda a, b, w: slerp(a / a.norm(), b / b.norm(), w) * a.numel() ** 0.5,
+        ),
         "The two parts are subtracted: both noises are added.":
             _weighed(lambda w, angle: (torch.sin((1 - w) * angle) / torch.sin(angle), -torch.sin(w * angle) / torch.sin(angle))),
         "The result is brought to length 1: noise of this many pixels is longer.": (
