@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("train", help="train a recipe; run it again to resume", description=_recipes_in_words(),
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
-    command.add_argument("--images", type=_positive, help="how many images to see, instead of the recipe's number")
+    command.add_argument("--images", type=_positive,
+                         help="how many images to see (default: the recipe's number); more than a run had planned make it longer")
     command.add_argument("--data", help="mnist, mnist5k, cifar10, or a folder of images by class, instead of the recipe's data")
     command.add_argument("--run-dir", type=Path, help="where the run lives (default: runs/RECIPE-seedSEED)")
     command.add_argument("--seed", type=_count, default=0)

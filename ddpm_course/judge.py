@@ -20,7 +20,8 @@ from .optim import Muon
 class Judge(nn.Module):
     """A convolutional classifier: a body, `features` numbers for each image, then the logits.
 
-    images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes).
+    images: uint8 (B, C, H, W), or float in [-1, 1], of the size it was built for -> logits (B, num_classes). Once trained, a residual
+    judge answers with the mean over an image and its mirror image.
     width: channels of the first layer. residual: the body has residual blocks (He et al. 2015) and pools what it saw everywhere;
     without them every place keeps weights of its own, which suits centred digits.
     """
@@ -67,10 +68,13 @@ class Judge(nn.Module):
         return self.to_features(self.body(to_float(images) if images.dtype == torch.uint8 else images))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.to_logits(self.features(images))
+        logits = self.to_logits(self.features(images))
+        if self.training or "residual" not in self.arguments:
+            return logits
+        return (logits + self.to_logits(self.features(images.flip(-1)))) / 2
 
 
-MUON_LR = 0.02  # peak, for the residual network's inner convolutions
+MUON_LR = 0.08  # peak, for the residual network's inner convolutions, whose length is held at the root of their outputs
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -142,15 +146,18 @@ def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: fl
             index = order[step * batch : (step + 1) * batch]
             x = to_float(data.images[index])
             x = _mirror_and_shift(x, generator) if photographs else _distort(x, generator)
-            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
+            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.1 if photographs else 0.05)
             judge.zero_grad()
             loss.backward()
             for optimizer, _ in optimizers:
                 optimizer.step()
+            with torch.no_grad():
+                for matrix in inner:  # a norm follows, so a length would only slow down the turning
+                    matrix.mul_(len(matrix) ** 0.5 / matrix.norm())
     return judge.eval()
 
 
-def _mirror_and_shift(x: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
+def _mirror_and_shift(x: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
     """Mirror half of the images, and shift each by up to `most` pixels; what comes in from outside is the reflected edge."""
     n, _, height, width = x.shape
     mirrored = torch.rand(n, generator=generator) < 0.5

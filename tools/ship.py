@@ -37,11 +37,12 @@ def main() -> None:
     path = SHIPPED / f"{arguments.name}.safetensors"
     card = {**trained.card, "data": {**trained.card["data"], "source": trained.card["data"]["source"].split(", ")[0]}}
     save_model(path, trained.model, card, torch.float16, LARGEST)
-    kept = {int(file.stem): file for file in (arguments.run / "previews").glob("*.png")}
+    kept, previews = {int(file.stem): file for file in (arguments.run / "previews").glob("*.png")}, SHIPPED / f"{arguments.name}-previews"
+    shutil.rmtree(previews, ignore_errors=True)  # those of the model before
     for share in SHARES if kept else ():
         file = kept[min(kept, key=lambda images: abs(images - share * card["images_seen"]))]
-        (SHIPPED / f"{arguments.name}-previews").mkdir(exist_ok=True)
-        shutil.copy(file, SHIPPED / f"{arguments.name}-previews" / file.name)
+        previews.mkdir(exist_ok=True)
+        shutil.copy(file, previews / file.name)
 
     loaded = load_checkpoint(path)  # what is measured is what is shipped
     judge, _ = load_judge(f"judge-{arguments.data}")
