@@ -74,7 +74,7 @@ class Judge(nn.Module):
         return (logits + self.to_logits(self.features(images.flip(-1)))) / 2
 
 
-MUON_LR = 0.08  # peak, for the residual network's inner convolutions, whose length is held at the root of their outputs
+MUON_LR = 0.02  # peak, for the residual network's inner convolutions
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -146,18 +146,15 @@ def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: fl
             index = order[step * batch : (step + 1) * batch]
             x = to_float(data.images[index])
             x = _mirror_and_shift(x, generator) if photographs else _distort(x, generator)
-            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.1 if photographs else 0.05)
+            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
             judge.zero_grad()
             loss.backward()
             for optimizer, _ in optimizers:
                 optimizer.step()
-            with torch.no_grad():
-                for matrix in inner:  # a norm follows, so a length would only slow down the turning
-                    matrix.mul_(len(matrix) ** 0.5 / matrix.norm())
     return judge.eval()
 
 
-def _mirror_and_shift(x: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
+def _mirror_and_shift(x: Tensor, generator: torch.Generator, most: int = 4) -> Tensor:
     """Mirror half of the images, and shift each by up to `most` pixels; what comes in from outside is the reflected edge."""
     n, _, height, width = x.shape
     mirrored = torch.rand(n, generator=generator) < 0.5

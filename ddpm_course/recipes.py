@@ -81,13 +81,13 @@ RECIPES = {
         ),
         Recipe(
             "cifar10-cpu",
-            "small colour images by class, an hour or two on two CPU cores",
+            "small colour images by class, about two hours on two CPU cores",
             data="cifar10",
             unet=dataclasses.replace(
                 _CIFAR, channels=(32, 64, 128), blocks=1, attention=(), patch=2, groups=2, conditioning="scale-shift",
             ),
             train=TrainConfig(
-                images=700_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, flip=True, preview_images=7_000
+                images=1_600_000, batch_size=128, lr=1.4e-3, muon_lr=0.014, ema_images=50_000, flip=True, preview_images=16_000
             ),
         ),
         Recipe(
