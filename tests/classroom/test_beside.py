@@ -150,7 +150,7 @@ def test_a_folder_in_use_and_another_runs_folder_are_said(tmp_path):
         assert training.line().startswith("The training stopped: Another process is training in ")
     start(tmp_path / "other", images=320).wait()
     with pytest.raises(TrainingError, match="holds another run"):
-        start(tmp_path / "other", images=640).wait()
+        start(tmp_path / "other", images=160).wait()
 
 
 def test_checks_are_not_disturbed_by_a_training(tmp_path):
