@@ -128,7 +128,8 @@ def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: fl
         torch.manual_seed(seed)
         if photographs:
             judge = Judge(channels, size, len(data.class_names), width=32, features=128, residual=True)
-            judge.body[0].weight.copy_(whitening(to_float(data.images[torch.randperm(len(data))[:3000]])))
+            some = to_float(data.images[torch.randperm(len(data))[:3000]])
+            judge.body[0].weight.data = whitening(some)
         else:
             judge = Judge(channels, size, len(data.class_names))
         judge.to(memory_format=torch.channels_last).train()

@@ -222,11 +222,12 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
     With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for bit
     on the same machine, stack, thread count, number of processes and dtype. With more `images` than the run had planned, it goes on
-    where it stands, at the longer plan's learning rate; card.json keeps the earlier plans. There: state.safetensors (everything), model.safetensors
-    (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report` gets each record of
-    the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked after each step, does what
-    Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others that is the only way to stop it.
-    There torch's global random state is left to the others, unless the network has dropout layers.
+    where it stands, at the longer plan's learning rate; card.json keeps the earlier plans. There: state.safetensors (everything),
+    model.safetensors (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report`
+    gets each record of the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked
+    after each step, does what Ctrl-C does when it says True: save, and raise KeyboardInterrupt. In a thread beside others
+    that is the only way to stop it. There torch's global random state is left to the others, unless the network has dropout
+    layers.
 
     TrainingError for a loss that is not finite (the last good checkpoint stays), for a run_dir that another process
     is using or that holds another run, and for a batch that the processes cannot share.
