@@ -100,7 +100,7 @@ training._join(torch.device("cpu"), TrainConfig())
 total = torch.ones(1)
 dist.all_reduce(total)
 life, rank = os.environ["TORCHELASTIC_RESTART_COUNT"], dist.get_rank()
-print(f"life {life} rank {rank} of {int(total)}", flush=True)
+print(f"life {life} rank {rank} of {int(total)}\\n", end="")  # the end in the same write, or two processes' lines get mixed
 dist.barrier()
 if (life, rank) == ("0", 1):
     os.kill(os.getpid(), signal.SIGKILL)
