@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -29,7 +30,12 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))  # and with
 MARKERS = ("o", "^", "s", "D", "v", "P")
 INK, GRID = "#222222", "#DDDDDD"
 DPI, WIDTH = 100, 720
+# matplotlib's own font has no Chinese, Japanese or Korean; after it the machine's is asked, so that all kinds can be named.
+WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Hiragino Sans GB",
+              "Microsoft YaHei", "Malgun Gothic")
+FAMILY = ["DejaVu Sans", *(name for name in WIDE_FONTS if name in {font.name for font in font_manager.fontManager.ttflist})]
 STYLE: Any = {
+    "font.family": FAMILY,
     "figure.dpi": DPI, "savefig.dpi": DPI, "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
     "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "figure.titlesize": 11, "text.color": INK, "axes.labelcolor": INK,
     "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,

@@ -3,6 +3,7 @@
 import base64
 import io
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
@@ -64,6 +65,14 @@ def test_stored_pictures_are_small_and_look_the_same():
     assert np.array_equal(stored(make()["grid"])[1], drawn(make()["grid"]))  # greys are kept exactly
     photograph = plots.strip(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1)
     assert np.array_equal(stored(photograph)[1], drawn(photograph))
+
+
+def test_names_in_any_script_are_drawn_where_the_machine_has_a_font(caplog):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        drawn(plots.strip(DIGITS[:2], ["\u732b", "\uace0\uc591\uc774"]))  # cat, in Chinese and in Korean
+    assert bool(said) == (len(plots.FAMILY) == 1)  # matplotlib warns of each letter that no font has
+    assert "findfont" not in caplog.text  # no font is named that is not there
 
 
 def test_each_pixel_of_a_digit_is_a_whole_number_of_screen_pixels():
