@@ -40,12 +40,12 @@ class Judge(nn.Module):
                 Residual(2 * width),
                 _halve(2 * width, 4 * width),
                 Residual(4 * width),
-                _halve(4 * width, 4 * width),
-                Residual(4 * width),
+                _halve(4 * width, 8 * width),
+                Residual(8 * width),
                 nn.AdaptiveMaxPool2d(1),
             )
             self.body[0].weight.requires_grad_(False)  # see `whitening`
-            outputs = 4 * width
+            outputs = 8 * width
         else:
             self.body = nn.Sequential(
                 _conv(in_channels, width, 5),
@@ -74,7 +74,7 @@ class Judge(nn.Module):
         return (logits + self.to_logits(self.features(images.flip(-1)))) / 2
 
 
-MUON_LR = 0.02  # peak, for the residual network's inner convolutions
+MUON_LR, SHRINK = 0.06, 0.0012  # for the residual network's inner convolutions, at the peak: a step's rate, and what it takes off them
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
@@ -140,15 +140,19 @@ def train_judge(data: ImageData, images: int = 720_000, batch: int = 128, lr: fl
         steps = images // batch
         order = torch.cat([torch.randperm(len(data), generator=generator) for _ in range(math.ceil(images / len(data)))])
         for step in progress(range(steps)):
+            cycle = min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
             for optimizer, peak in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = peak * min(1, 10 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
+                    group["lr"] = peak * cycle
             index = order[step * batch : (step + 1) * batch]
             x = to_float(data.images[index])
             x = _mirror_and_shift(x, generator) if photographs else _distort(x, generator)
-            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.05)
+            loss = F.cross_entropy(judge(x), data.labels[index], label_smoothing=0.2 if photographs else 0.05)
             judge.zero_grad()
             loss.backward()
+            with torch.no_grad():
+                for p in inner:
+                    p.mul_(1 - SHRINK * cycle)
             for optimizer, _ in optimizers:
                 optimizer.step()
     return judge.eval()
