@@ -141,7 +141,7 @@ def load_previews(name_or_path: str | Path) -> dict[int, Tensor]:
     size = _read_file(path)[1]["unet"]["image_size"]
     folder = path.parent / ("previews" if Path(name_or_path).is_dir() else f"{path.stem}-previews")
     found = {}
-    for file in sorted(folder.glob("*.png")):
+    for file in sorted(folder.glob("[0-9]*.png")):
         grid = read_image(str(file))[:, 1:, 1:]  # a line of one pixel surrounds each image
         tiles = grid.unfold(1, size + 1, size + 1).unfold(2, size + 1, size + 1)[..., :size, :size]
         found[int(file.stem)] = tiles.permute(1, 2, 0, 3, 4).flatten(0, 1).contiguous()
@@ -197,15 +197,15 @@ def load_judge(name: str = "judge-mnist") -> tuple[Judge, dict]:
 
 
 def _find(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path)
+    path, shipped = Path(name_or_path), SHIPPED / f"{name_or_path}.safetensors"
     if path.is_dir():
         for candidate in ("model.safetensors", "state.safetensors"):
             if (path / candidate).is_file():
                 return path / candidate
-        raise CheckpointError(f"{path} is a folder without model.safetensors: train into it first.")
+        if not shipped.is_file():  # torchvision's MNIST folder, say, does not hide the shipped model
+            raise CheckpointError(f"{path} is a folder without model.safetensors: train into it first.")
     if path.is_file():
         return path
-    shipped = SHIPPED / f"{name_or_path}.safetensors"
     if shipped.is_file():
         return shipped
     names = ", ".join(shipped_names())

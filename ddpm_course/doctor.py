@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoints import SHIPPED, CheckpointError, load_checkpoint, load_judge, read_tensors
+from .checkpoints import SHIPPED, CheckpointError, load_checkpoint, load_judge, read_tensors, shipped_names
 from .data import CIFAR10_CLASSES, CIFAR10_JPEG, DataError, cache_dir, load_data
 from .machine import describe_device, fastest_dtype, pick_device
 from .recipes import get_recipe
@@ -103,7 +103,7 @@ def _data_read() -> Check:
 
 
 def _models() -> Check:
-    names = [path.stem for path in sorted(SHIPPED.glob("*.safetensors")) if not path.stem.startswith("judge")]
+    names = [name for name in shipped_names() if not name.startswith("judge")]
     try:
         for name in names:
             load_checkpoint(name)
@@ -300,14 +300,14 @@ def _folder(name: str, folder: Path, remedy: str) -> Check:
 
 def _checkpoints() -> Check:
     remedy = "Install the course again: its files in ddpm_course/checkpoints are missing or damaged."
-    paths = sorted(SHIPPED.glob("*.safetensors"))
+    names = shipped_names()
     try:
         load_judge()
-        for path in paths:
-            read_tensors(path)
+        for name in names:
+            read_tensors(SHIPPED / f"{name}.safetensors")
     except CheckpointError as error:
         return Check("checkpoints", "fail", str(error), remedy)
-    return Check("checkpoints", "ok", ", ".join(path.stem for path in paths))
+    return Check("checkpoints", "ok", ", ".join(names))
 
 
 def _kernel() -> Check:

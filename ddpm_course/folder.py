@@ -111,8 +111,8 @@ def _classes(root: Path, folder: Path, notes: list[str]) -> dict[str, list[Path]
             (paths if path.suffix.lower() in IMAGE_SUFFIXES else others).append(path)
     loose = [path for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
     others += [path for path in loose if path.suffix.lower() not in IMAGE_SUFFIXES]
-    loose = sorted(path for path in loose if path.suffix.lower() in IMAGE_SUFFIXES)
-    classes = {name: sorted(paths) for name, paths in found.items() if paths}
+    loose = sorted((path for path in loose if path.suffix.lower() in IMAGE_SUFFIXES), key=_parts)
+    classes = {name: sorted(paths, key=_parts) for name, paths in found.items() if paths}
     if not classes and loose:
         classes, loose = {_word(folder.resolve().name): loose}, []
         notes.append(f"there are no class folders, so all images are one class, {next(iter(classes))!r}.")
@@ -138,7 +138,13 @@ def _classes(root: Path, folder: Path, notes: list[str]) -> dict[str, list[Path]
 def _folders(folder: Path) -> list[Path]:
     """The folders inside, without hidden ones, and without links that lead back up."""
     up = {folder.resolve(), *folder.resolve().parents}
-    return sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".") and e.resolve() not in up)
+    inside = (e for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".") and e.resolve() not in up)
+    return sorted(inside, key=_parts)
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    """What paths are sorted by: Windows compares them without case, and classes would get other numbers there."""
+    return path.parts
 
 
 def _files(folder: Path) -> Iterable[Path]:

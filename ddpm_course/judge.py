@@ -2,7 +2,7 @@
 
 Digits get a plain network and small affine distortions; colour images a residual network, flips and shifts. The latter begins with
 fixed filters that whiten small patches, and halves the image in each of three short blocks (the design of Jordan 2024,
-"94% on CIFAR-10 Images in 3.29 Seconds on a Single GPU", arXiv:2404.00498, made narrower and residual).
+"94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498, made narrower and residual).
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ class Residual(nn.Module):
 
 
 def whitening(images: Tensor, least: float = 5e-4) -> Tensor:
-    """Filters that make the patches of 2 x 2 pixels of these images white: their answers are uncorrelated, with mean square 1.
+    """Filters that make the patches of 2 x 2 pixels of these images white: their answers are uncorrelated, with mean square near 1.
 
     images: float (N, C, H, W) in [-1, 1]. least: added to each variance, so that what hardly varies is not blown up to noise.
     Returns (8 C, C, 2, 2): the eigenvectors of the patches' second moments, each divided by its root, then the same with the
-    opposite sign (Page 2018, "How to Train Your ResNet 8").
+    opposite sign (Page 2019, "How to Train Your ResNet 8: Bag of Tricks").
     """
     channels = images.shape[1]
     patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 4 * channels)

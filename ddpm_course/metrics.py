@@ -48,11 +48,18 @@ def proportion(successes: int, n: int, z: float = 1.959964) -> Proportion:
 @torch.no_grad()
 def label_accuracy(judge: Judge, images: Tensor, labels: Tensor, batch_size: int = 500) -> Proportion:
     """How often the judge reads the label that was asked for. images: uint8 or float in [-1, 1]; labels: int64 (N,)."""
-    if len(images) != len(labels):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels: there must be one label for each image.")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{len(images)} images and labels of shape {tuple(labels.shape)}: there must be one label for each image.")
+    return proportion(int((_read(judge, images, batch_size) == labels.cpu()).sum()), len(labels))
+
+
+@torch.no_grad()
+def _read(judge: Judge, images: Tensor, batch_size: int = 500) -> Tensor:
+    """The label that the judge reads in each image: int64 (N,), on the CPU."""
+    if not images.isfinite().all():
+        raise ValueError("Some pixels are not finite (NaN or infinite): no judge can read these images.")
     device = next(judge.parameters()).device
-    read = torch.cat([judge(part.to(device)).argmax(1).cpu() for part in images.split(batch_size)])
-    return proportion(int((read == labels.cpu()).sum()), len(labels))
+    return torch.cat([judge(part.to(device)).argmax(1).cpu() for part in images.split(batch_size)])
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -206,7 +213,7 @@ def evaluate(judge: Judge, images: Tensor, labels: Tensor | None, data: ImageDat
     chosen[order[torch.arange(n) * len(data) // n]] = True
     real, reference = data[chosen], held_out if held_out is not None else data[~chosen]
     drawn_features, real_features, reference_features = (features_of(judge, i) for i in (images, real.images, reference.images))
-    read = labels if labels is not None else torch.cat([judge(part).argmax(1) for part in images.split(500)])
+    read = labels if labels is not None else _read(judge, images)
     return Evaluation(
         accuracy=label_accuracy(judge, images, labels) if labels is not None else None,
         diversity=Beside(diversity(drawn_features, read), diversity(real_features, real.labels)),

@@ -9,6 +9,7 @@ so it always matches the clipped guess.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -124,10 +125,13 @@ def sample(diffusion: Diffusion, model, *, labels: Tensor | Sequence[int] | None
     """
     if (labels is None) == (n is None):
         raise ValueError("Pass labels, one for each image, or n for unconditional images: one of the two.")
-    if scale != 1 and getattr(model, "label_dropout", None) == 0:
+    if not math.isfinite(scale):
+        raise ValueError(f"scale={scale} is no guidance scale: give a finite number, such as 2.")
+    if (scale != 1 or labels is None) and getattr(model, "label_dropout", None) == 0:
+        what = f"Guidance scale {scale:g}" if scale != 1 else "An image without a label"
         raise ValueError(
-            f"Guidance scale {scale:g} needs a model that has seen the null label; this one was trained without label dropout. "
-            "Use scale=1, or train with label_dropout=0.1."
+            f"{what} needs a model that has seen the null label; this one was trained without label dropout. "
+            "Use scale=1 and labels, or train with label_dropout=0.1."
         )
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     y = None if labels is None else torch.as_tensor(labels, dtype=torch.int64)

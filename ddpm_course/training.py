@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from .checkpoints import CheckpointError, load_weights, model_card, read_tensors, save_model, why_not_written, write_json, write_tensors
-from .data import ImageData, atomic_file, to_float, to_uint8
+from .data import ImageData, atomic_file, to_float, to_uint8, write_png
 from .diffusion import Diffusion
 from .guidance import drop_labels
 from .machine import describe_device, fastest_dtype, pick_device
@@ -220,8 +220,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
     """Train `model` in place; return its moving average.
 
     data: labelled images, or any float tensor (N, ...) that is taken as it is, without labels: points in a plane, say.
-    With a run_dir, the state is saved there at least every `checkpoint_seconds`, and the same call resumes it: bit for bit
-    on the same machine, stack, thread count, number of processes and dtype. With more `images` than the run had planned, it goes on
+    With a run_dir, the state is saved there with the first record after every `checkpoint_seconds`, and the same call resumes it: bit
+    for bit on the same machine, stack, thread count, number of processes and dtype. With more `images` than the run had planned, it goes on
     where it stands, at the longer plan's learning rate; card.json keeps the earlier plans. There: state.safetensors (everything),
     model.safetensors (the average, at the end), card.json, history.jsonl, previews/, snapshots/, TensorBoard events. `report`
     gets each record of the history: images, loss, loss_by_decile (of t), lr, images_per_second, seconds_left. `stop`, asked
@@ -242,6 +242,8 @@ def train(model: nn.Module, diffusion: Diffusion, data: ImageData | Tensor, conf
         if _owns_global_state(model):
             stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         if isinstance(data, Tensor):
+            if getattr(model, "null_label", None) is not None:
+                raise TrainingError("This network takes labels, and a tensor has none: give it ImageData, which holds both.")
             data = ImageData(data, torch.zeros(len(data), dtype=torch.int64), ("unlabelled",), "a tensor")
         trainer = Trainer(model, diffusion, data, config, device, run, world, report)
         if trainer.tensorboard is not None:
@@ -260,6 +262,10 @@ class Trainer:
         self.run, self.device, self.world, self.report = run, device, world, report
         self.images, self.labels = data.images.to(device), data.labels.to(device)
         self.null_label: int | None = getattr(model, "null_label", None)
+        if not len(data):
+            raise TrainingError(f"There are no images to learn from ({data.source}).")
+        if self.null_label is not None and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < self.null_label:
+            raise TrainingError(f"Labels must lie in 0..{self.null_label - 1}; these run from {data.labels.min()} to {data.labels.max()}.")
         if isinstance(model, UNet):
             model.label_dropout = config.label_dropout if self.null_label is not None else None
         self.ema = EMA(model, max_decay=0.5 ** (config.batch_size / max(config.ema_images, 1)))
@@ -434,7 +440,6 @@ class Trainer:
         """A grid of samples, a column a label, always from the same noise: previews/<images seen>.png and TensorBoard."""
         if self.run is None or self.world.rank != 0:
             return
-        from torchvision.io import write_png
         from torchvision.utils import make_grid
 
         classes = self.null_label or 8
@@ -444,8 +449,7 @@ class Trainer:
         grid = make_grid(to_uint8(images).cpu(), nrow=classes, padding=1)
         path = self.run / "previews" / f"{self.seen:09d}.png"
         try:
-            with atomic_file(path) as temporary:
-                write_png(grid, str(temporary))
+            write_png(path, grid)
         except OSError as error:
             raise CheckpointError(f"Cannot write {path}: {why_not_written(error, path.parent)}") from error
         if self.tensorboard is not None:
@@ -519,7 +523,8 @@ class Trainer:
                 for key in (k for k in tensors if k.startswith(prefix)):
                     value = tensors[key]
                     # A moment gets its parameter's device and layout; a step counter lives where its optimiser wants it.
-                    moment = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(
+                    # A copy, for the file stays mapped into memory else, and some systems replace no file that is.
+                    moment = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone().to(
                         parameter.device if self.device.type == "cuda" else "cpu")
                     optimizer.state[parameter][key.removeprefix(prefix)] = moment
         if self.world.rank == 0:  # the sums of all processes, to which the others add theirs
@@ -528,6 +533,8 @@ class Trainer:
         self.seen, self.seconds, self.history = card["images_seen"], card["seconds"], card["history"]
         self.ema.updates = self.seen // self.config.batch_size
         self.dtype = card["dtype"]
+        if planned < self.config.images and self.world.rank == 0:
+            (path.parent / "model.safetensors").unlink(missing_ok=True)  # of the shorter plan; the state has its weights, too
 
 
 def _difference(part: str, old: object, new: object) -> str:

@@ -137,6 +137,8 @@ def test_previews_come_back_as_images(tmp_path):
     last = previews[96]
     assert last.dtype == torch.uint8
     assert torch.equal(last, drawn.expand(last.shape))
+    (tmp_path / "previews" / ".000000096.png.abc.png").write_bytes(b"half a picture")  # what a kill leaves
+    assert list(load_previews(tmp_path)) == [32, 64, 96]
     run(tmp_path / "without", images=32)
     with pytest.raises(CheckpointError, match="No previews in .*preview_images above 0"):
         load_previews(tmp_path / "without")
@@ -149,6 +151,12 @@ def test_unknown_name_lists_the_shipped_ones():
     with pytest.raises(CheckpointError, match="'no-such-model'.*path") as error:
         load_checkpoint("no-such-model")
     assert all(name in str(error.value) for name in NAMES)
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()  # as torchvision makes one for the data
+    assert load_checkpoint("mnist").card["measured"]
 
 
 def test_empty_folder(tmp_path):

@@ -317,6 +317,19 @@ def test_sample_with_bad_input_leaves_one_line(trained, undropped, tmp_path, cap
     assert "train into it first" in fails(capsys, "sample", "empty")
 
 
+def test_without_labels_every_kind_is_drawn_whatever_its_name(trained):
+    """Kinds called 1, 2, 3 have the numbers 0, 1, 2: the number 1 was taken for the name."""
+    loaded = load_checkpoint(trained)
+    card = {**loaded.card, "data": {**loaded.card["data"], "class_names": [str(k + 1) for k in range(10)]}}
+    assert cli._labels(None, dataclasses.replace(loaded, card=card), 1).tolist() == list(range(10))
+
+
+def test_a_seed_that_is_no_number_says_so(trained, capsys):
+    with pytest.raises(SystemExit):
+        main(["sample", str(trained), "--seed", "abc"])
+    assert "abc is no whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("out", ["file/x.npz", "file/x.png"])
 def test_a_picture_that_cannot_be_written_says_where_and_what_to_do(trained, tmp_path, capsys, out):
     (tmp_path / "file").touch()

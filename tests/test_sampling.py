@@ -653,7 +653,15 @@ def test_guidance_is_refused_for_a_model_that_never_saw_the_null_label(scale):
     model.label_dropout = 0.0
     with pytest.raises(ValueError, match="label dropout"):
         sample(DIFFUSION, model, labels=[1], scale=scale, timesteps=2)
+    with pytest.raises(ValueError, match="without a label.*label dropout"):
+        sample(DIFFUSION, model, n=1, timesteps=2)
     assert sample(DIFFUSION, model, labels=[1], scale=1.0, timesteps=2).shape == (1, 2, 4, 4)
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf])
+def test_a_scale_that_is_no_number_is_refused(scale):
+    with pytest.raises(ValueError, match="no guidance scale"):
+        sample(DIFFUSION, SmallNet(), labels=[1], scale=scale, timesteps=2)
 
 
 def test_guidance_is_refused_without_labels_and_for_an_unconditional_model():

@@ -545,6 +545,24 @@ def test_no_permission_to_write(tmp_path, monkeypatch):
         run(tmp_path, images=64)
 
 
+@pytest.mark.parametrize("labels", [[0, 10], [-1, 3]])
+def test_labels_that_the_network_does_not_know_are_refused(labels):
+    """A label of num_classes would be the null label, and nobody would know."""
+    data = dataclasses.replace(digits(2, 8), labels=torch.tensor(labels))
+    with pytest.raises(TrainingError, match=r"0\.\.9.*run from"):
+        run(data=data)
+
+
+def test_a_network_with_labels_does_not_learn_from_a_tensor_alone():
+    with pytest.raises(TrainingError, match="takes labels"):
+        run(data=torch.zeros(16, 1, 8, 8))
+
+
+def test_no_images_is_said():
+    with pytest.raises(TrainingError, match="no images"):
+        run(data=digits(2, 8)[torch.tensor([], dtype=torch.int64)])
+
+
 # --- a full disk --------------------------------------------------------------------------------------------------
 
 
@@ -622,12 +640,10 @@ def test_a_real_write_that_fails_loses_nothing(tmp_path):
 
 
 def test_a_preview_that_cannot_be_written_is_one_clear_sentence(tmp_path, monkeypatch):
-    import torchvision.io
-
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torchvision.io, "write_png", full)
+    monkeypatch.setattr(training, "write_png", full)
     with pytest.raises((CheckpointError, TrainingError), match="disk is full.*Free some space"):
         run(tmp_path, images=256, preview_images=128)
     assert_finite_and_loadable(tmp_path, before=128)

@@ -55,7 +55,7 @@ def run(run_dir=None, data=None, model=None, **changes):
     report = changes.pop("report", None)
     fresh, diffusion = build()
     config = dataclasses.replace(TRAIN, **changes)
-    return train(model or fresh, diffusion, data or digits(256, 8), config, run_dir, device="cpu", report=report)
+    return train(model or fresh, diffusion, digits(256, 8) if data is None else data, config, run_dir, device="cpu", report=report)
 
 
 def run_alone(run_dir, changes, pause=0.0) -> None:

@@ -37,7 +37,8 @@ def main() -> None:
     path = SHIPPED / f"{arguments.name}.safetensors"
     card = {**trained.card, "data": {**trained.card["data"], "source": trained.card["data"]["source"].split(", ")[0]}}
     save_model(path, trained.model, card, torch.float16, LARGEST)
-    kept, previews = {int(file.stem): file for file in (arguments.run / "previews").glob("*.png")}, SHIPPED / f"{arguments.name}-previews"
+    kept = {int(file.stem): file for file in (arguments.run / "previews").glob("[0-9]*.png")}
+    previews = SHIPPED / f"{arguments.name}-previews"
     shutil.rmtree(previews, ignore_errors=True)  # those of the model before
     for share in SHARES if kept else ():
         file = kept[min(kept, key=lambda images: abs(images - share * card["images_seen"]))]

@@ -101,6 +101,13 @@ def test_busy_or_not_a_loop_is_ended_by_the_time_that_it_computes(monkeypatch):
     assert time.process_time() - before < 3
 
 
+def test_waiting_for_a_core_does_not_count(monkeypatch):
+    monkeypatch.setattr(sandbox, "_use", lambda thread: (0.0, True))
+    monkeypatch.setattr(sandbox, "patience", lambda: 1.0)
+    assert sandbox.in_time(lambda: time.sleep(0.5) or "done", 0.1) == "done"
+    assert isinstance(sandbox.in_time(lambda: time.sleep(60), 0.05), sandbox.TimeUp)  # not for ever
+
+
 def test_no_loop_is_left_behind():
     in_two_seconds(spins)
     time.sleep(0.1)
